@@ -1,0 +1,6 @@
+#![no_std]
+#![forbid(unsafe_code)]
+#![doc = "The judgement of an NTP system."]
+
+pub mod units;
+pub mod wire;

@@ -1,0 +1,169 @@
+//! A rate, relative to nominal.
+
+use core::fmt;
+use core::ops::{Add, Neg, Sub};
+
+use super::Span;
+
+/// A dimensionless frequency offset: 1 ppm gains a microsecond each second. Held as parts per
+/// million with a 32-bit fraction, so that the kernel's unit (ppm with a 16-bit fraction, `freq`
+/// of `ntp_adjtime`) converts exactly. Range ±2^31 ppm, resolution 2.3e-16; arithmetic saturates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FreqOffset(i64);
+
+/// One part per million in the unit of [`FreqOffset`].
+const PPM: i64 = 1 << 32;
+/// A rate of one (a clock of twice the speed) in that unit.
+const UNITY: i128 = 1_000_000 * PPM as i128;
+
+impl FreqOffset {
+    /// The nominal rate.
+    pub const ZERO: Self = Self(0);
+
+    /// From the unit of the kernel's `timex.freq`, ppm with a 16-bit fraction; exact.
+    #[must_use]
+    pub const fn from_scaled_ppm(scaled: i64) -> Self {
+        Self(scaled.saturating_mul(1 << 16))
+    }
+
+    /// Whole parts per million; exact.
+    #[must_use]
+    pub const fn from_ppm(ppm: i32) -> Self {
+        Self(ppm as i64 * PPM)
+    }
+
+    /// Parts per million, rounded to the resolution; not-a-number is zero.
+    #[must_use]
+    pub fn from_ppm_f64(ppm: f64) -> Self {
+        Self(libm::round(ppm * PPM as f64) as i64)
+    }
+
+    /// A plain ratio (1e-6 is 1 ppm), rounded to the resolution; not-a-number is zero.
+    #[must_use]
+    pub fn from_ratio(ratio: f64) -> Self {
+        Self::from_ppm_f64(ratio * 1e6)
+    }
+
+    /// In the kernel's unit, rounded to the nearest.
+    #[must_use]
+    pub const fn as_scaled_ppm(self) -> i64 {
+        self.0.saturating_add(1 << 15) >> 16
+    }
+
+    /// In parts per million.
+    #[must_use]
+    pub fn as_ppm(self) -> f64 {
+        self.0 as f64 / PPM as f64
+    }
+
+    /// As a plain ratio.
+    #[must_use]
+    pub fn as_ratio(self) -> f64 {
+        self.as_ppm() * 1e-6
+    }
+
+    /// The size without the sign.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+
+    /// What a clock of this rate gains over `elapsed`: the whole nanoseconds, rounded down, and
+    /// the rest in 2^-64 ns. `carry`, such a rest from before, is added first.
+    #[must_use]
+    pub const fn gain(self, elapsed: Span, carry: u64) -> (Span, u64) {
+        // |ns| < 2^63 and |rate| < 2^63, so the product fits 126 bits; the remainder is below 2^52.
+        let product = elapsed.as_nanos() as i128 * self.0 as i128;
+        let (whole, rest) = (product.div_euclid(UNITY), product.rem_euclid(UNITY));
+        let (fraction, over) =
+            ((((rest as u128) << 64) / UNITY as u128) as u64).overflowing_add(carry);
+        let whole = whole + over as i128;
+        let clamped = if whole > i64::MAX as i128 {
+            i64::MAX
+        } else if whole < i64::MIN as i128 {
+            i64::MIN
+        } else {
+            whole as i64
+        };
+        (Span::from_nanos(clamped), fraction)
+    }
+}
+
+impl Add for FreqOffset {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for FreqOffset {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Neg for FreqOffset {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+/// Parts per million: three decimals, or as many as the precision asks for.
+impl fmt::Display for FreqOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(3);
+        if f.sign_plus() {
+            write!(f, "{:+.digits$}", self.as_ppm())
+        } else {
+            write!(f, "{:.digits$}", self.as_ppm())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::format;
+
+    #[test]
+    fn units_agree() {
+        assert_eq!(FreqOffset::from_ppm(500), FreqOffset::from_scaled_ppm(32_768_000));
+        assert_eq!(FreqOffset::from_ppm(-12), FreqOffset::from_ratio(-12e-6));
+        assert_eq!(FreqOffset::from_ppm_f64(f64::NAN), FreqOffset::ZERO);
+        assert_eq!(format!("{}", FreqOffset::from_ppm_f64(-12.3456)), "-12.346");
+    }
+
+    #[test]
+    fn a_ppm_gains_a_microsecond_a_second() {
+        let (gain, rest) = FreqOffset::from_ppm(1).gain(Span::from_secs(3), 0);
+        assert_eq!((gain, rest), (Span::from_micros(3), 0));
+        let (gain, _) = FreqOffset::from_ppm(-80).gain(Span::from_secs(1), 0);
+        assert_eq!(gain, Span::from_micros(-80));
+    }
+
+    proptest! {
+        #[test]
+        fn kernel_units_survive(scaled in -1i64 << 40..1 << 40) {
+            prop_assert_eq!(FreqOffset::from_scaled_ppm(scaled).as_scaled_ppm(), scaled);
+        }
+
+        // The rests add up: a thousand short gains are one long one, to the last nanosecond.
+        #[test]
+        fn gains_lose_nothing(ppm in -100_000.0..100_000.0f64, step in 1i64..10_000_000_000) {
+            let rate = FreqOffset::from_ppm_f64(ppm);
+            let (mut total, mut rest) = (Span::ZERO, 0);
+            for _ in 0..1_000 {
+                let (gain, carry) = rate.gain(Span::from_nanos(step), rest);
+                total += gain;
+                rest = carry;
+            }
+            let (whole, _) = rate.gain(Span::from_nanos(step * 1_000), 0);
+            prop_assert!((total - whole).abs() <= Span::from_nanos(1));
+        }
+    }
+}

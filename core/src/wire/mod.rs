@@ -1,0 +1,5 @@
+//! The packet format.
+
+mod kiss;
+
+pub use kiss::KissCode;

@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 #![doc = "The judgement of an NTP system."]
 
+pub mod timex;
 pub mod units;
 pub mod wire;

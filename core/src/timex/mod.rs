@@ -1,0 +1,14 @@
+//! The kernel's clock, in software over any free-running counter.
+//!
+//! Decides what time a reading of the counter is, from a frequency, steps and a single-shot slew.
+//! It never reads the counter (each call is given its [`Instant`](crate::units::Instant)) and does
+//! not judge what the clock should be told: that is the discipline's.
+//!
+//! Source: `adjtimex(2)` and `adjtime(3)` of Linux, `ntp_adjtime(2)` of FreeBSD. The rest of that
+//! interface (PLL and FLL, tick, leap seconds, TAI, PPS) grows here.
+
+mod clock;
+mod slew;
+
+pub use clock::{MAX_FREQUENCY, SoftwareClock};
+pub use slew::SINGLESHOT_RATE;

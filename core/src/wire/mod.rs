@@ -41,6 +41,8 @@ mod mac;
 mod mode;
 mod packet;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 pub use error::ParseError;
 pub use extension::Extension;

@@ -1,0 +1,96 @@
+//! What is asked of a clock and what it answers.
+//!
+//! A command and its reply are apart because on a privilege-separated host the clock is in another
+//! process. [`hal::AdjustableClock`](crate::hal::AdjustableClock) is the interface that carries
+//! them out.
+
+use core::fmt;
+
+use crate::units::{FreqOffset, Span, WallTime};
+use crate::wire::LeapIndicator;
+
+/// What is to be done to the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ClockCommand {
+    /// Advance the clock at once.
+    Step(Span),
+    /// Run at `frequency` plus `slew` from now on. A host that loses its engine keeps `frequency`
+    /// and drops the slew.
+    Adjust {
+        /// The rate at which the clock is right.
+        frequency: FreqOffset,
+        /// What is added for a while to take an offset away.
+        slew: FreqOffset,
+    },
+    /// Tell the clock how good it is, for those who ask the kernel.
+    Status(ClockStatus),
+}
+
+/// How good the clock is, as the kernel tells others (`status`, `maxerror`, `esterror`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ClockStatus {
+    /// Clear in the kernel as STA_UNSYNC.
+    pub synced: bool,
+    /// No error is greater.
+    pub max_error: Span,
+    /// The error to be expected.
+    pub estimated_error: Span,
+    /// What happens at the end of the day.
+    pub leap: LeapIndicator,
+}
+
+/// What the clock did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ClockReply {
+    /// It was stepped by `by`, and then showed `now`.
+    Stepped {
+        /// By how much it really was.
+        by: Span,
+        /// The new time.
+        now: WallTime,
+    },
+    /// Since it showed `at` it runs at `rate`, slew included.
+    Adjusted {
+        /// When the change took effect, by the clock itself.
+        at: WallTime,
+        /// The rate that it accepted.
+        rate: FreqOffset,
+    },
+    /// The status was taken.
+    StatusSet,
+    /// Nothing was done.
+    Failed {
+        /// What was asked.
+        command: ClockCommand,
+        /// Why it was not done.
+        error: ClockError,
+    },
+}
+
+/// Why a clock did not do as it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ClockError {
+    /// The caller may not change this clock.
+    NotPermitted,
+    /// The clock cannot do this at all.
+    Unsupported,
+    /// The clock refused; the system's error number.
+    Os(i32),
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted => f.write_str("not permitted"),
+            Self::Unsupported => f.write_str("not supported by this clock"),
+            Self::Os(number) => write!(f, "system error {number}"),
+        }
+    }
+}
+
+impl core::error::Error for ClockError {}

@@ -1,0 +1,85 @@
+//! What an operator may choose, and the numbers that are policy.
+
+use core::net::SocketAddr;
+
+use crate::units::{FreqOffset, Span, WallTime};
+
+/// The least poll exponent: 2^-4 s, for a quiet local network.
+pub const MIN_POLL_LIMIT: i8 = -4;
+/// The greatest poll exponent: 2^17 s (36 hours), RFC 5905's MAXPOLL.
+pub const MAX_POLL_LIMIT: i8 = 17;
+/// Default least poll exponent: 64 s, RFC 5905's MINPOLL as ntpd and chrony use it.
+pub const DEFAULT_MIN_POLL: i8 = 6;
+/// Default greatest poll exponent: 1024 s, as ntpd and chrony use it.
+pub const DEFAULT_MAX_POLL: i8 = 10;
+
+/// The first unsynchronised stratum (RFC 5905 §7.2, MAXSTRAT).
+pub const MAX_STRATUM: u8 = 16;
+/// How fast an undisciplined clock may drift, 15 ppm (RFC 5905 §7.2, PHI).
+pub const DRIFT_TOLERANCE: FreqOffset = FreqOffset::from_ppm(15);
+/// A root distance from which on a server is of no use (RFC 5905 §7.2, MAXDISP).
+pub const MAX_DISPERSION: Span = Span::from_secs(16);
+/// A root distance beyond which this clock no longer calls itself synchronised. RFC 5905's
+/// MAXDIST is 1 s; ntpd and this use 1.5 s, which bridges a day without any server.
+pub const MAX_DISTANCE: Span = Span::from_millis(1_500);
+
+/// The earliest date that may be "now": era stamps unfold around the later of this and the local
+/// clock, so that a clock that woke in 1970 still reads its servers right until 2094.
+pub const NOT_BEFORE: WallTime = WallTime::from_unix(1_767_225_600, 0); // 2026-01-01
+
+/// How a peer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Where it is; `None` while only its name is known, which the shell resolves.
+    pub address: Option<SocketAddr>,
+    /// Least poll interval as a power of two seconds.
+    pub min_poll: i8,
+    /// Greatest poll interval as a power of two seconds.
+    pub max_poll: i8,
+    /// Whether to start with a burst of queries 2 s apart.
+    pub iburst: bool,
+    /// Whether it came from a pool.
+    pub pool: bool,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            address: None,
+            min_poll: DEFAULT_MIN_POLL,
+            max_poll: DEFAULT_MAX_POLL,
+            iburst: true,
+            pool: false,
+        }
+    }
+}
+
+/// How the engine behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Config {
+    /// Whether the clock may be changed; without it the engine only watches.
+    pub control: bool,
+    /// The first correction is a step if it is greater than this, later ones never are.
+    pub step_threshold: Span,
+    /// The fastest slew, on top of the frequency.
+    pub max_slew: FreqOffset,
+    /// The frequency that the clock runs at when the engine starts.
+    pub frequency: FreqOffset,
+    /// The stratum to claim for the local clock while there is nothing better, 1 to 15.
+    pub local_stratum: Option<u8>,
+    /// How finely the local clock can be read, as a power of two seconds.
+    pub precision: i8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            control: true,
+            step_threshold: Span::from_millis(100),
+            max_slew: FreqOffset::from_ppm(500), // as adjtime(2)
+            frequency: FreqOffset::ZERO,
+            local_stratum: None,
+            precision: -20,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! From what the time is to what is done to the clock: step, slew, frequency.
+//!
+//! The frequency is set to what the sources say of it, and what remains of the offset is taken
+//! away by running faster or slower for a while. Both are one number for the clock, its rate, and
+//! this keeps the books of what the clock really did. Only the first correction may be a step.
+//!
+//! `ALGORITHM` §7's control. It never judges sources.
+
+mod free_run;
+
+pub use free_run::FreeRun;
+
+use crate::clock::{ClockCommand, ClockError, ClockReply};
+use crate::config::Config;
+use crate::select::Consensus;
+use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
+
+/// The share of the poll interval in which an offset is slewed away.
+const SLEW_SHARE: i64 = 2;
+/// A slew takes at least this long: less would only follow the noise of a single sample.
+const SHORTEST_SLEW: Span = Span::from_secs(1);
+/// And at most this long, if the greatest rate allows.
+const LONGEST_SLEW: Span = Span::from_secs(64);
+
+/// The books of the clock, and what is to be done next.
+#[derive(Debug)]
+pub struct Discipline {
+    control: bool,
+    step_threshold: Span,
+    max_slew: FreqOffset,
+    free_run: FreeRun,
+    /// What the clock is to run at when it is right.
+    frequency: FreqOffset,
+    /// When the slew in progress ends.
+    slew_end: Option<Instant>,
+    /// A correction has been made, so that steps are over.
+    corrected: bool,
+    /// A command is with the clock and its reply has not come.
+    awaited: Option<ClockCommand>,
+    /// The consensus that is steered to, and the free-running time it was made for.
+    target: Option<(Consensus, WallTime)>,
+}
+
+impl Discipline {
+    /// A clock that shows `local` and runs as `config` says.
+    pub fn new(config: &Config, local: WallTime) -> Self {
+        Self {
+            control: config.control,
+            step_threshold: config.step_threshold,
+            max_slew: config.max_slew,
+            free_run: FreeRun::new(local, config.frequency),
+            frequency: config.frequency,
+            slew_end: None,
+            corrected: false,
+            awaited: None,
+            target: None,
+        }
+    }
+
+    /// Free-running time when the local clock shows `local`.
+    pub fn free_run(&self, local: WallTime) -> WallTime {
+        self.free_run.at(local)
+    }
+
+    /// The frequency that the clock is kept at, without the slew.
+    pub const fn frequency(&self) -> FreqOffset {
+        self.frequency
+    }
+
+    /// By how much the local clock is still behind what the sources say.
+    pub fn offset(&self, local: WallTime) -> Option<Span> {
+        let (consensus, time) = self.target?;
+        let free = self.free_run.at(local);
+        let ahead = consensus.frequency.gain(free - time, 0).0;
+        Some(consensus.offset + ahead + (free - local))
+    }
+
+    /// Whether the clock is changed at all, not only watched.
+    pub const fn is_controlling(&self) -> bool {
+        self.control
+    }
+
+    /// Whether a step is with the clock.
+    pub const fn is_stepping(&self) -> bool {
+        matches!(self.awaited, Some(ClockCommand::Step(_)))
+    }
+
+    /// When the slew in progress is to be ended.
+    pub const fn deadline(&self) -> Option<Instant> {
+        match self.awaited {
+            None => self.slew_end,
+            Some(_) => None,
+        }
+    }
+
+    /// The sources agree anew on what free-running `time` is worth. `interval` is the time to the
+    /// next sample.
+    pub fn steer(
+        &mut self,
+        now: Now,
+        consensus: Consensus,
+        time: WallTime,
+        interval: Span,
+    ) -> Option<ClockCommand> {
+        self.target = Some((consensus, time));
+        let offset = self.offset(now.wall)?;
+        if !self.control || self.awaited.is_some() {
+            return None;
+        }
+        let command = if !self.corrected && offset.abs() > self.step_threshold {
+            ClockCommand::Step(offset)
+        } else {
+            self.slew(now.mono, offset, consensus.frequency, interval)
+        };
+        self.corrected = true;
+        self.awaited = Some(command);
+        Some(command)
+    }
+
+    fn slew(
+        &mut self,
+        now: Instant,
+        offset: Span,
+        frequency: FreqOffset,
+        interval: Span,
+    ) -> ClockCommand {
+        let share = Span::from_nanos(interval.as_nanos() / SLEW_SHARE);
+        let secs = share.clamp(SHORTEST_SLEW, LONGEST_SLEW).as_secs_f64();
+        let wanted = FreqOffset::from_ratio(offset.as_secs_f64() / secs);
+        let slew = wanted.clamp(-self.max_slew, self.max_slew);
+        let secs = match slew {
+            FreqOffset::ZERO => secs,
+            slew => offset.as_secs_f64() / slew.as_ratio(),
+        };
+        self.slew_end = Some(now + Span::from_secs_f64(secs));
+        ClockCommand::Adjust { frequency, slew }
+    }
+
+    /// The slew in progress is over.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<ClockCommand> {
+        self.deadline().filter(|end| *end <= now)?;
+        self.slew_end = None;
+        let command = ClockCommand::Adjust { frequency: self.frequency, slew: FreqOffset::ZERO };
+        self.awaited = Some(command);
+        Some(command)
+    }
+
+    /// What the clock did.
+    pub fn handle_reply(&mut self, reply: &ClockReply) {
+        match *reply {
+            ClockReply::Stepped { by, .. } => {
+                self.free_run.step(by);
+                self.slew_end = None;
+                self.awaited = None;
+            }
+            ClockReply::Adjusted { at, rate } => {
+                self.free_run.change_rate(at, rate);
+                if let Some(ClockCommand::Adjust { frequency, .. }) = self.awaited.take() {
+                    self.frequency = frequency;
+                }
+            }
+            ClockReply::Failed { command, error } => {
+                if self.awaited == Some(command) {
+                    self.awaited = None;
+                    self.slew_end = None;
+                }
+                // Without the right to it there is no point in asking again.
+                if error == ClockError::NotPermitted {
+                    self.control = false;
+                }
+            }
+            ClockReply::StatusSet => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

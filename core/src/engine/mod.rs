@@ -1,0 +1,415 @@
+//! The coordinator: takes inputs to the part that decides on them and queues what comes of it.
+
+mod report;
+mod snapshot;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::SeedableRng;
+use heapless::{Deque, Vec};
+
+use self::report::Report;
+use self::sync::Sync;
+use crate::clock::{ClockCommand, ClockReply};
+use crate::config::{Config, MAX_DISTANCE, PeerConfig};
+use crate::discipline::Discipline;
+use crate::estimate::{Estimate, Sample};
+use crate::event::{Event, NotSyncedReason};
+use crate::io::{Input, Output, Stamp};
+use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
+use crate::select::{Candidate, Standing, select};
+use crate::system::SystemState;
+use crate::units::{Instant, Now, Span, WallTime};
+
+pub use snapshot::{PeerSnapshot, Snapshot};
+
+/// What one input may bring about at most.
+pub const MAX_OUTPUTS: usize = 8;
+/// What stays queued if it is not taken.
+const QUEUE: usize = 2 * MAX_OUTPUTS;
+/// First queries of different peers are this far apart.
+const STAGGER: Span = Span::from_millis(100);
+/// A root distance is the estimate's own part plus this many of its standard deviations.
+const DEVIATIONS: f64 = 3.0;
+
+/// The table of peers is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyPeers;
+
+/// An NTP client and the state of the clock that it disciplines, for up to `PEERS` peers.
+///
+/// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
+/// returns what is to be done.
+#[derive(Debug)]
+pub struct Engine<const PEERS: usize> {
+    peers: Vec<Associate, PEERS>,
+    discipline: Discipline,
+    sync: Sync,
+    report: Report,
+    precision: Span,
+    rng: ChaCha8Rng,
+    outputs: Deque<Output, QUEUE>,
+}
+
+#[derive(Debug)]
+struct Associate {
+    peer: Peer,
+    standing: Standing,
+    received: Stamp,
+}
+
+/// What is to be done, in order. What is not taken stays queued for the next time.
+#[derive(Debug)]
+#[must_use = "queries and clock commands are among the outputs"]
+pub struct Outputs<'a>(&'a mut Deque<Output, QUEUE>);
+
+impl Iterator for Outputs<'_> {
+    type Item = Output;
+
+    fn next(&mut self) -> Option<Output> {
+        self.0.pop_front()
+    }
+}
+
+impl<const PEERS: usize> Engine<PEERS> {
+    /// An engine without peers. `seed` must be unpredictable to whoever can send datagrams here.
+    #[must_use]
+    pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
+        Self {
+            peers: Vec::new(),
+            discipline: Discipline::new(config, now.wall),
+            sync: Sync::new(config),
+            report: Report::default(),
+            precision: Span::from_log2_secs(config.precision),
+            rng: ChaCha8Rng::from_seed(seed),
+            outputs: Deque::new(),
+        }
+    }
+
+    /// Adds a peer, which is asked at once, or a little later if others were just added.
+    ///
+    /// # Errors
+    /// There are `PEERS` already.
+    pub fn add_peer(&mut self, now: Now, config: &PeerConfig) -> Result<PeerId, TooManyPeers> {
+        let place = self.peers.len();
+        let first_query = now.mono + STAGGER.times(place as i64);
+        self.peers
+            .push(Associate {
+                peer: Peer::new(config, first_query),
+                standing: Standing::default(),
+                received: Stamp::default(),
+            })
+            .map_err(|_| TooManyPeers)?;
+        Ok(PeerId(place as u16))
+    }
+
+    /// When [`Input::Timeout`] is due next. One due timer is handled at a time: repeat while this
+    /// is not in the future.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let peers = self.peers.iter().map(|associate| associate.peer.deadline());
+        let others = [self.discipline.deadline(), self.sync.deadline(), self.report.deadline()];
+        peers.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Takes an input in and returns what is to be done, at most [`MAX_OUTPUTS`] more than was
+    /// left over.
+    ///
+    /// While fewer places than that are free, time-outs are not handled and datagrams are dropped:
+    /// the shell must take the outputs.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> Outputs<'_> {
+        let has_room = QUEUE - self.outputs.len() >= MAX_OUTPUTS;
+        match input {
+            Input::Timeout if has_room => self.handle_timeout(now),
+            Input::Timeout => {}
+            Input::Datagram { peer, from, received, bytes } => {
+                let busy = if !has_room {
+                    Some(Reject::Busy)
+                } else if self.discipline.is_stepping() {
+                    Some(Reject::Stepping)
+                } else {
+                    None
+                };
+                self.handle_datagram(now, peer, from, received, bytes, busy);
+            }
+            Input::Sent { peer, at } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.handle_sent(at.time);
+                }
+            }
+            Input::SendFailed { peer } => {
+                let change = self.peer_mut(peer).and_then(Peer::handle_send_failed);
+                self.peer_changed(now, peer, change);
+            }
+            Input::Resolved { peer, addresses } => {
+                if let Some(peer) = self.peer_mut(peer) {
+                    peer.handle_resolved(addresses, now.mono);
+                }
+            }
+            Input::Clock(reply) => self.handle_clock(now, &reply),
+        }
+        self.outputs()
+    }
+
+    /// What is still to be done.
+    pub fn outputs(&mut self) -> Outputs<'_> {
+        Outputs(&mut self.outputs)
+    }
+
+    /// The state that a server tells its clients.
+    #[must_use]
+    pub fn system(&self, now: Now) -> SystemState {
+        self.sync.system(now)
+    }
+
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(usize::from(id.0)).map(|associate| &mut associate.peer)
+    }
+
+    fn push(&mut self, output: Output) {
+        // A call adds at most MAX_OUTPUTS, for which there is room unless clock replies and the
+        // like come without outputs being taken; then what is lost is what nobody looked at.
+        let _ = self.outputs.push_back(output);
+    }
+
+    fn event(&mut self, event: Event<'static>) {
+        self.push(Output::Event(event));
+    }
+
+    fn command(&mut self, command: ClockCommand) {
+        self.push(Output::Clock(command));
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        if let Some(command) = self.discipline.handle_timeout(now.mono) {
+            self.command(command);
+        } else if self.sync.handle_timeout(now.mono) {
+            self.event(Event::ClockUnsynced);
+            self.set_status(now);
+        } else if let Some(place) = self.report.next() {
+            self.report_peer(place);
+        } else {
+            self.poll_peer(now);
+        }
+    }
+
+    fn poll_peer(&mut self, now: Now) {
+        let deadlines = self.peers.iter().map(|associate| associate.peer.deadline());
+        let Some((place, _)) = deadlines.enumerate().min_by_key(|(_, deadline)| *deadline) else {
+            return;
+        };
+        let Some(Associate { peer, .. }) = self.peers.get_mut(place) else { return };
+        if peer.deadline() > now.mono {
+            return;
+        }
+        let id = PeerId(place as u16);
+        match peer.handle_timeout(now, &mut self.rng) {
+            Due::Resolve => {
+                self.push(Output::Resolve(id));
+                self.report.consider(now.mono, &self.peers);
+            }
+            Due::Query { to, bytes } => self.push(Output::Transmit { peer: id, to, bytes }),
+            Due::Lost(change) => self.peer_changed(now, id, change),
+        }
+    }
+
+    fn handle_datagram(
+        &mut self,
+        now: Now,
+        id: PeerId,
+        from: SocketAddr,
+        received: Stamp,
+        bytes: &[u8],
+        busy: Option<Reject>,
+    ) {
+        let Some(associate) = self.peers.get_mut(usize::from(id.0)) else { return };
+        let peer = &mut associate.peer;
+        let outcome = match busy {
+            Some(reason) => peer.ignore(reason, now.mono),
+            None => {
+                peer.handle_datagram(now, from, received.time, bytes, self.precision, &mut self.rng)
+            }
+        };
+        let address = from.ip();
+        match outcome {
+            Received::Ignored { reason, report } => {
+                if report {
+                    self.event(Event::MalformedPacket { address });
+                }
+                self.push(Output::Rejected { peer: id, reason });
+            }
+            Received::Suspended { reason, pause: next, change } => {
+                self.push(Output::Rejected { peer: id, reason });
+                if let Reject::NegativeDelay(delay) = reason {
+                    self.event(Event::NegativeDelay { address, delay, next });
+                } else if let Some(reason) = not_synced(reason) {
+                    self.event(Event::NotSynced { address, reason, next });
+                }
+                self.peer_changed(now, id, change);
+            }
+            Received::Measured { exchange, change } => {
+                associate.received = received;
+                peer.learn(sample(&self.discipline, &exchange));
+                self.peer_changed(now, id, change);
+                self.steer(now, exchange.received);
+            }
+        }
+    }
+
+    /// Logs what became of a peer, and whether that calls for a report of the bad ones.
+    fn peer_changed(&mut self, now: Now, id: PeerId, change: Option<Change>) {
+        let Some(Associate { peer, standing, .. }) = self.peers.get_mut(usize::from(id.0)) else {
+            return;
+        };
+        let address = peer.address().map(|address| address.ip());
+        match (change, address) {
+            (Some(Change::Valid), Some(address)) => self.event(Event::PeerValid { address }),
+            (Some(Change::Invalid), Some(address)) => {
+                *standing = Standing::Unusable;
+                self.event(Event::PeerInvalid { address });
+            }
+            _ => {}
+        }
+        if change.is_some() {
+            let valid = self.peers.iter().filter(|one| one.peer.trust.is_valid()).count() as u16;
+            self.event(Event::PeersValid { valid, all: self.peers.len() as u16 });
+        }
+        self.report.consider(now.mono, &self.peers);
+    }
+
+    fn report_peer(&mut self, place: usize) {
+        let Some(Associate { peer, .. }) = self.peers.get(place) else { return };
+        if report::is_bad(peer) {
+            let address = peer.address().map(|address| address.ip());
+            let pool = peer.is_pool();
+            self.push(Output::BadPeer { peer: PeerId(place as u16), address, pool });
+        }
+    }
+
+    /// Asks all valid peers what the time is, and sets the clock by what they agree on.
+    fn steer(&mut self, now: Now, local: WallTime) {
+        let time = self.discipline.free_run(local);
+        let mut candidates: Vec<Candidate, PEERS> = Vec::new();
+        for (index, associate) in self.peers.iter_mut().enumerate() {
+            let Some(candidate) = candidate(&associate.peer, index, time, now.mono) else {
+                associate.standing = Standing::Unusable;
+                continue;
+            };
+            associate.standing = if candidate.distance > MAX_DISTANCE {
+                Standing::TooDistant
+            } else {
+                // There is a place for every peer.
+                let _ = candidates.push(candidate);
+                Standing::NoMajority
+            };
+        }
+        let Some(consensus) = select(&candidates) else { return };
+        for candidate in &candidates {
+            if let Some(associate) = self.peers.get_mut(candidate.index) {
+                associate.standing = consensus.standing(candidate);
+            }
+        }
+        let interval = self
+            .peers
+            .iter()
+            .filter(|associate| associate.peer.trust.is_valid())
+            .map(|associate| associate.peer.next_query() - now.mono)
+            .min()
+            .unwrap_or(Span::ZERO);
+        let before = self.discipline.frequency();
+        let command = self.discipline.steer(now, consensus, time, interval);
+        if let Some(peer) = self.peers.get(consensus.selected).map(|associate| &associate.peer) {
+            self.sync.follow(now, peer, time);
+        }
+        match command {
+            Some(ClockCommand::Adjust { frequency, .. }) => {
+                let offset = self.discipline.offset(now.wall).unwrap_or_default();
+                self.event(Event::AdjustingClock { offset });
+                if frequency != before {
+                    self.event(Event::AdjustingFrequency { from: before, to: frequency });
+                }
+            }
+            Some(_) => {}
+            None => self.update_sync(now),
+        }
+        if let Some(command) = command {
+            self.command(command);
+        }
+    }
+
+    fn handle_clock(&mut self, now: Now, reply: &ClockReply) {
+        self.discipline.handle_reply(reply);
+        match *reply {
+            ClockReply::Stepped { by, now: date } => {
+                for associate in &mut self.peers {
+                    associate.peer.handle_step();
+                }
+                self.event(Event::ClockSet { date, offset: by });
+                self.update_sync(now);
+            }
+            ClockReply::Adjusted { .. } => self.update_sync(now),
+            ClockReply::StatusSet => {}
+            ClockReply::Failed { command, .. } => match command {
+                ClockCommand::Step(_) => self.event(Event::Settimeofday),
+                ClockCommand::Adjust { .. } => self.event(Event::AdjfreqFailed),
+                ClockCommand::Status(_) => {}
+            },
+        }
+    }
+
+    /// Compares the clock with what its sources say of it.
+    fn update_sync(&mut self, now: Now) {
+        let Some(offset) = self.discipline.offset(now.wall) else { return };
+        match self.sync.update(now, offset) {
+            Some(true) => self.event(Event::ClockSynced),
+            Some(false) => self.event(Event::ClockUnsynced),
+            None => {}
+        }
+        self.set_status(now);
+    }
+
+    fn set_status(&mut self, now: Now) {
+        if self.discipline.is_controlling() {
+            self.command(ClockCommand::Status(self.sync.status(now)));
+        }
+    }
+}
+
+fn sample(discipline: &Discipline, exchange: &Exchange) -> Sample {
+    let free = Exchange {
+        sent: discipline.free_run(exchange.sent),
+        received: discipline.free_run(exchange.received),
+        ..*exchange
+    };
+    let middle = free.sent + (free.received - free.sent).half();
+    Sample { time: middle, offset: free.offset(), delay: free.delay() }
+}
+
+fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<Candidate> {
+    if !peer.trust.is_valid() {
+        return None;
+    }
+    let estimate: Estimate = peer.estimator.estimate()?;
+    let remote = peer.remote.as_ref()?;
+    Some(Candidate {
+        index,
+        offset: estimate.offset_at(time),
+        distance: remote.root_distance(estimate.delay, now)
+            + Span::from_secs_f64(DEVIATIONS * estimate.deviation_at(time)),
+        frequency: estimate.frequency,
+        frequency_deviation: estimate.frequency_deviation,
+    })
+}
+
+fn not_synced(reason: Reject) -> Option<NotSyncedReason> {
+    match reason {
+        Reject::Kiss(code) => Some(NotSyncedReason::Kiss(code)),
+        Reject::Alarm => Some(NotSyncedReason::Alarm),
+        Reject::Stratum(stratum) => Some(NotSyncedReason::Stratum(stratum)),
+        _ => None,
+    }
+}

@@ -1,0 +1,59 @@
+//! When the operator is told of bad peers.
+//!
+//! Each bad peer is named when all have become reachable or half or more are unreachable, but at
+//! most once in 24 hours (the log reference). The peers are reported one at a time, so that a call
+//! of the engine stays bounded.
+
+use super::Associate;
+use crate::peer::Peer;
+use crate::units::{Instant, Span};
+
+/// Between two reports (OpenNTPD's REPORT_INTERVAL).
+const INTERVAL: Span = Span::from_secs(24 * 3_600);
+/// Queries after which a peer that is not valid counts as judged, not as new.
+const JUDGED_AFTER: u64 = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    last: Option<Instant>,
+    /// Places yet to be reported.
+    pending: core::ops::Range<usize>,
+}
+
+impl Report {
+    /// Reports are due at once.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.pending.is_empty()).then_some(Instant::from_nanos(0))
+    }
+
+    /// The next place to report, if a report is on.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        self.pending.next()
+    }
+
+    /// Starts a report if it is time for one.
+    pub(super) fn consider(&mut self, now: Instant, peers: &[Associate]) {
+        if self.last.is_some_and(|last| now - last < INTERVAL) {
+            return;
+        }
+        let count = |condition: fn(&Peer) -> bool| {
+            peers.iter().filter(|associate| condition(&associate.peer)).count()
+        };
+        let reachable = count(|peer| peer.trust.reach() != 0);
+        let unreachable = count(|peer| peer.trust.reach() == 0 && is_judged(peer));
+        let called_for = reachable == peers.len() || 2 * unreachable >= peers.len();
+        if called_for && count(is_bad) > 0 {
+            self.last = Some(now);
+            self.pending = 0..peers.len();
+        }
+    }
+}
+
+/// Whether the peer has had its chance and failed.
+pub(super) fn is_bad(peer: &Peer) -> bool {
+    !peer.trust.is_valid() && is_judged(peer)
+}
+
+fn is_judged(peer: &Peer) -> bool {
+    peer.counters.sent >= JUDGED_AFTER || u64::from(peer.resolve_attempts()) >= JUDGED_AFTER
+}

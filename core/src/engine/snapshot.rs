@@ -1,0 +1,108 @@
+//! What can be seen of an engine from outside.
+
+use core::net::SocketAddr;
+
+use super::{Associate, Engine};
+use crate::estimate::Estimate;
+use crate::io::Stamp;
+use crate::peer::{Counters, PeerId, Remote};
+use crate::select::Standing;
+use crate::system::SystemState;
+use crate::units::{FreqOffset, Instant, Now, Span};
+
+/// An engine at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    peers: &'a [Associate],
+    /// What is told to clients.
+    pub system: SystemState,
+    /// Whether the clock is synchronised to a source.
+    pub synced: bool,
+    /// By how much the clock is behind what the sources say, once they have.
+    pub offset: Option<Span>,
+    /// The rate at which the clock is kept.
+    pub frequency: FreqOffset,
+    /// No error is greater, if the majority of the sources is honest; from the first source on.
+    pub error_bound: Option<Span>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// The peers in the order in which they were added.
+    #[must_use]
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a> {
+        self.peers.iter().enumerate().map(|(place, associate)| PeerSnapshot::new(place, associate))
+    }
+}
+
+/// A peer at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerSnapshot {
+    /// Its place.
+    pub id: PeerId,
+    /// Where it is asked.
+    pub address: Option<SocketAddr>,
+    /// OpenNTPD's trust level, 0 to 10.
+    pub trust: u8,
+    /// Whether it is trusted.
+    pub valid: bool,
+    /// The last eight queries, the newest in the lowest bit; set if answered.
+    pub reach: u8,
+    /// What selection thinks of it.
+    pub standing: Standing,
+    /// The poll interval without jitter.
+    pub interval: Span,
+    /// The power of two seconds next to it.
+    pub poll: i8,
+    /// When it is asked next.
+    pub next_query: Instant,
+    /// What its last usable reply said.
+    pub remote: Option<Remote>,
+    /// When that came, and how that is known.
+    pub received: Stamp,
+    /// What it says of free-running time.
+    pub estimate: Option<Estimate>,
+    /// What passed.
+    pub counters: Counters,
+}
+
+impl PeerSnapshot {
+    fn new(place: usize, Associate { peer, standing, received }: &Associate) -> Self {
+        Self {
+            id: PeerId(place as u16),
+            address: peer.address(),
+            trust: peer.trust.level(),
+            valid: peer.trust.is_valid(),
+            reach: peer.trust.reach(),
+            standing: *standing,
+            interval: peer.poll.interval(),
+            poll: peer.poll.exponent(),
+            next_query: peer.next_query(),
+            remote: peer.remote,
+            received: *received,
+            estimate: peer.estimator.estimate(),
+            counters: peer.counters,
+        }
+    }
+}
+
+impl<const PEERS: usize> Engine<PEERS> {
+    /// What can be seen of it.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Snapshot<'_> {
+        Snapshot {
+            peers: &self.peers,
+            system: self.system(now),
+            synced: self.sync.is_synced(),
+            offset: self.discipline.offset(now.wall),
+            frequency: self.discipline.frequency(),
+            error_bound: self.sync.error_bound(now.mono),
+        }
+    }
+
+    /// By how much the local clock is behind what a peer says.
+    #[must_use]
+    pub fn peer_offset(&self, peer: &PeerSnapshot, now: Now) -> Option<Span> {
+        let free = self.discipline.free_run(now.wall);
+        peer.estimate.map(|estimate| estimate.offset_at(free) + (free - now.wall))
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether the clock is right, and what is known of how far it may be off.
+//!
+//! It is synchronised once its reading lies within the root distance of the source it follows,
+//! and stays so until it is found far outside or the error bound, growing by 15 ppm while no
+//! source answers, is no longer worth the name.
+
+use crate::clock::ClockStatus;
+use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM};
+use crate::peer::Peer;
+use crate::system::SystemState;
+use crate::units::{Instant, Now, Span, WallTime};
+use crate::wire::{LeapIndicator, ReferenceId};
+
+/// Within this the clock counts as right even if the source claims to be better than that.
+const CLOSE: Span = Span::from_millis(1);
+/// Beyond this, and the source's root distance, it is wrong (RFC 5905 §7.2, STEPT).
+const FAR: Span = Span::from_millis(128);
+/// Root dispersion of a clock that is its own reference: nothing is claimed of it.
+const LOCAL_DISPERSION: Span = Span::ZERO;
+/// The reference id of a local clock above stratum 1, as ntpd and chrony give it.
+const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
+
+#[derive(Debug)]
+pub(super) struct Sync {
+    synced: bool,
+    local_stratum: Option<u8>,
+    precision: i8,
+    /// What would be served if the clock had no error of its own.
+    followed: Option<SystemState>,
+    /// How far the clock is from what it follows.
+    offset: Span,
+}
+
+impl Sync {
+    pub(super) const fn new(config: &Config) -> Self {
+        Self {
+            synced: false,
+            local_stratum: config.local_stratum,
+            precision: config.precision,
+            followed: None,
+            offset: Span::ZERO,
+        }
+    }
+
+    pub(super) const fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// The clock follows `peer`, as of free-running `time`.
+    pub(super) fn follow(&mut self, now: Now, peer: &Peer, time: WallTime) {
+        let (Some(remote), Some(estimate), Some(address)) =
+            (&peer.remote, peer.estimator.estimate(), peer.address())
+        else {
+            return;
+        };
+        let header = &remote.header;
+        let delay = estimate.delay.max(Span::ZERO);
+        let jitter = Span::from_secs_f64(estimate.deviation_at(time));
+        let aged = DRIFT_TOLERANCE.gain(now.mono - remote.at, 0).0;
+        self.followed = Some(SystemState {
+            leap: header.leap,
+            stratum: header.stratum.saturating_add(1).min(MAX_STRATUM),
+            precision: self.precision,
+            root_delay: header.root_delay.to_span() + delay,
+            root_dispersion: header.root_dispersion.to_span()
+                + Span::from_log2_secs(header.precision.min(0))
+                + Span::from_log2_secs(self.precision)
+                + jitter
+                + aged,
+            reference_id: ReferenceId::from_addr(address.ip()),
+            reference_time: now.wall,
+            updated: now.mono,
+        });
+    }
+
+    /// The clock is `offset` behind what it follows. Says whether that made it synchronised or
+    /// unsynchronised.
+    pub(super) fn update(&mut self, now: Now, offset: Span) -> Option<bool> {
+        let followed = self.followed.as_mut()?;
+        followed.reference_time = now.wall;
+        self.offset = offset;
+        let distance = followed.root_distance_at(now.mono);
+        let synced = if distance > MAX_DISTANCE {
+            false
+        } else if self.synced {
+            offset.abs() <= distance + FAR
+        } else {
+            offset.abs() <= distance.max(CLOSE)
+        };
+        (synced != core::mem::replace(&mut self.synced, synced)).then_some(synced)
+    }
+
+    /// When the error bound becomes too great, if no source answers.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let followed = self.followed.as_ref().filter(|_| self.synced)?;
+        let room = MAX_DISTANCE - self.distance(followed, followed.updated);
+        Some(
+            followed.updated + Span::from_secs_f64(room.as_secs_f64() / DRIFT_TOLERANCE.as_ratio()),
+        )
+    }
+
+    /// Whether the clock has just become unsynchronised by growing too old.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        let expired = self.deadline().is_some_and(|deadline| deadline <= now);
+        if expired {
+            self.synced = false;
+        }
+        expired
+    }
+
+    /// What a server tells its clients.
+    pub(super) fn system(&self, now: Now) -> SystemState {
+        match (&self.followed, self.local_stratum) {
+            (Some(followed), _) if self.synced => {
+                let root_dispersion = followed.root_dispersion + self.offset.abs();
+                SystemState { root_dispersion, ..*followed }
+            }
+            (_, Some(stratum)) => SystemState {
+                leap: LeapIndicator::NoWarning,
+                stratum,
+                precision: self.precision,
+                root_delay: Span::ZERO,
+                root_dispersion: LOCAL_DISPERSION + Span::from_log2_secs(self.precision),
+                reference_id: match stratum {
+                    1 => ReferenceId::LOCAL,
+                    _ => ReferenceId::from_bytes(LOCAL_ADDRESS),
+                },
+                reference_time: now.wall,
+                updated: now.mono,
+            },
+            _ => SystemState::unsynchronised(self.precision, now.mono),
+        }
+    }
+
+    /// What the kernel tells those who ask.
+    pub(super) fn status(&self, now: Now) -> ClockStatus {
+        let (max_error, leap) = match &self.followed {
+            Some(followed) => (self.distance(followed, now.mono), followed.leap),
+            None => (MAX_DISTANCE, LeapIndicator::NoWarning),
+        };
+        ClockStatus { synced: self.synced, max_error, estimated_error: self.offset.abs(), leap }
+    }
+
+    /// The greatest error at `now`, the clock's own included.
+    pub(super) fn error_bound(&self, now: Instant) -> Option<Span> {
+        self.followed.as_ref().map(|followed| self.distance(followed, now))
+    }
+
+    fn distance(&self, followed: &SystemState, now: Instant) -> Span {
+        followed.root_distance_at(now) + self.offset.abs()
+    }
+}

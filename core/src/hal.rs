@@ -1,0 +1,142 @@
+//! What a shell gives to [`run`](crate::run): sockets, a clock, entropy, a real-time clock.
+//!
+//! The traits are for firmware, for the hosted single-process daemon and for tests. Whatever may
+//! have to wait returns [`nb::Result`].
+
+use core::net::SocketAddr;
+
+use crate::clock::{ClockError, ClockStatus};
+use crate::io::Stamp;
+use crate::peer::PeerId;
+use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
+
+/// A time of arrival or departure as the socket knows it; [`AdjustableClock::stamp`] makes a time
+/// of the disciplined clock of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RawStamp {
+    /// By the system's own clock, taken in the kernel.
+    Kernel(WallTime),
+    /// By the system's own clock, read beside the call.
+    System(WallTime),
+    /// By the monotonic counter, taken by a driver.
+    Counter(Instant),
+    /// Just now.
+    Unknown,
+}
+
+/// Where a datagram came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// The socket of a peer's query.
+    Peer(PeerId),
+    /// One of the sockets that time is served on, by its place.
+    Listener(u16),
+}
+
+/// A datagram in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Where it came in.
+    pub channel: Channel,
+    /// Who says to have sent it.
+    pub from: SocketAddr,
+    /// When it came.
+    pub stamp: RawStamp,
+    /// How many octets of the buffer it fills. One that did not fit fills all of it and is longer
+    /// than any packet that is answered or used, if the buffer is.
+    pub len: usize,
+}
+
+/// The sockets of one host.
+pub trait DatagramSocket {
+    /// Why a datagram could not be sent or received.
+    type Error;
+
+    /// Sends a query from a port of its own, and says when it left. A reply to the query before
+    /// is no longer wanted.
+    ///
+    /// # Errors
+    /// The query was not sent; [`nb::Error::WouldBlock`] if there is no room for it just now.
+    fn query(
+        &mut self,
+        peer: PeerId,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> nb::Result<RawStamp, Self::Error>;
+
+    /// Sends an answer from the listener that the question came to.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    fn reply(
+        &mut self,
+        listener: u16,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> nb::Result<(), Self::Error>;
+
+    /// Takes the next datagram that has arrived.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] if there is none; another when receiving failed for good.
+    fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, Self::Error>;
+}
+
+/// A clock that can be disciplined: the parts of `ntp_adjtime` that the engine needs.
+pub trait AdjustableClock {
+    /// Reads the counter and the clock together.
+    fn now(&self) -> Now;
+
+    /// What this clock showed at `stamp`.
+    fn stamp(&self, stamp: RawStamp) -> Stamp;
+
+    /// Advances the clock at once; says by how much it really was.
+    ///
+    /// # Errors
+    /// The clock is as it was.
+    fn step(&mut self, by: Span) -> Result<Span, ClockError>;
+
+    /// Runs at `frequency` plus `slew` from now on; says at which rate it really does.
+    ///
+    /// # Errors
+    /// The clock runs as it did.
+    fn adjust(&mut self, frequency: FreqOffset, slew: FreqOffset)
+    -> Result<FreqOffset, ClockError>;
+
+    /// Tells others who ask the clock how good it is.
+    ///
+    /// # Errors
+    /// They were not told.
+    fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError>;
+}
+
+/// A source of randomness.
+pub trait Entropy {
+    /// Why there is none.
+    type Error;
+
+    /// Fills `seed` with unpredictable bits.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] while the source collects them.
+    fn fill(&mut self, seed: &mut [u8; 32]) -> nb::Result<(), Self::Error>;
+}
+
+/// A clock that runs without power.
+pub trait Rtc {
+    /// Why it cannot be read or set.
+    type Error;
+
+    /// Reads it, as finely as it can be read.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] until the edge of its second, which the reading waits for.
+    fn read(&mut self) -> nb::Result<WallTime, Self::Error>;
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] until the moment at which a whole second can be written.
+    fn set(&mut self, time: WallTime) -> nb::Result<(), Self::Error>;
+}

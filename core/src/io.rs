@@ -1,0 +1,111 @@
+//! What goes into the engine and what comes out of it.
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::clock::{ClockCommand, ClockReply};
+use crate::event::Event;
+use crate::peer::{PeerId, Reject};
+use crate::units::WallTime;
+use crate::wire::Header;
+
+/// How a time of arrival or departure was taken, the best first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StampSource {
+    /// By the network hardware.
+    Hardware,
+    /// By the kernel or the driver's interrupt handler.
+    Kernel,
+    /// By reading the clock beside the call.
+    #[default]
+    User,
+}
+
+/// A time of arrival or departure by the disciplined clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Stamp {
+    /// When it was.
+    pub time: WallTime,
+    /// How that is known.
+    pub source: StampSource,
+}
+
+/// Something that happened to the engine.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// [`next_deadline`](crate::Engine::next_deadline) has passed.
+    Timeout,
+    /// A datagram arrived on the socket of a peer's query.
+    Datagram {
+        /// Whose query's socket.
+        peer: PeerId,
+        /// Where it says it is from.
+        from: SocketAddr,
+        /// When it arrived.
+        received: Stamp,
+        /// What it holds.
+        bytes: &'a [u8],
+    },
+    /// The last query left, at this time.
+    Sent {
+        /// To whom.
+        peer: PeerId,
+        /// When.
+        at: Stamp,
+    },
+    /// The last query could not be sent.
+    SendFailed {
+        /// To whom.
+        peer: PeerId,
+    },
+    /// The addresses of a peer's name; none if there are none yet.
+    Resolved {
+        /// Whose name.
+        peer: PeerId,
+        /// In the order in which to try them.
+        addresses: &'a [SocketAddr],
+    },
+    /// What a clock command did.
+    Clock(ClockReply),
+}
+
+/// Something for the shell to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send a query from a fresh socket and close the one of the peer's query before, then tell
+    /// [`Input::Sent`] or [`Input::SendFailed`].
+    Transmit {
+        /// Whose query.
+        peer: PeerId,
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        bytes: [u8; Header::LEN],
+    },
+    /// Carry out a command and tell [`Input::Clock`].
+    Clock(ClockCommand),
+    /// Look up a peer's name and tell [`Input::Resolved`].
+    Resolve(PeerId),
+    /// Log this.
+    Event(Event<'static>),
+    /// Log [`Event::BadPeer`]; the shell knows the name.
+    BadPeer {
+        /// Which.
+        peer: PeerId,
+        /// Its address, if it is resolved.
+        address: Option<IpAddr>,
+        /// Whether it came from a pool.
+        pool: bool,
+    },
+    /// A peer's datagram was dropped; it has been counted.
+    Rejected {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        reason: Reject,
+    },
+}

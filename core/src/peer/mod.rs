@@ -1,0 +1,293 @@
+//! One association: asks its server, tests what comes back, and says when to ask again.
+//!
+//! It decides what a reply is worth as a packet (RFC 5905 §9.2, tests 1 to 7) and whether the peer
+//! is trusted (OpenNTPD's level). It never compares peers and never touches the clock.
+
+mod poll;
+mod query;
+mod trust;
+mod validity;
+
+use core::net::SocketAddr;
+
+use chacha20::ChaCha8Rng;
+
+use self::poll::Poll;
+use self::trust::Trust;
+use crate::config::{DRIFT_TOLERANCE, NOT_BEFORE, PeerConfig};
+use crate::estimate::{Estimator, Sample};
+use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
+use crate::wire::{Header, KissCode, Packet};
+
+pub use query::Query;
+pub use trust::Change;
+pub use validity::{Exchange, Reject, authentic, usable};
+
+/// How long a reply is waited for, unless the next query is sooner (OpenNTPD's QUERYTIME_MAX).
+const REPLY_TIMEOUT: Span = Span::from_secs(15);
+/// Between two attempts to have a name resolved, at first; doubled up to [`LONGEST_RETRY`].
+const FIRST_RETRY: Span = Span::from_secs(2);
+/// The longest time between two attempts to have a name resolved.
+const LONGEST_RETRY: Span = Span::from_secs(900);
+/// Addresses of one name that are tried in turn.
+pub const MAX_ADDRESSES: usize = 4;
+/// A malformed datagram of a peer is reported once in this time, however many come.
+const MALFORMED_SPACING: Span = Span::from_secs(60);
+
+/// A peer of an engine, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PeerId(pub u16);
+
+/// What passed between us and a peer since it was added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Queries that left.
+    pub sent: u64,
+    /// Replies that were used.
+    pub used: u64,
+    /// Datagrams that were dropped, by [`Reject::index`].
+    pub rejected: [u64; Reject::KINDS],
+}
+
+/// What the last usable reply said of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote {
+    /// Its header.
+    pub header: Header,
+    /// The round trip's delay.
+    pub delay: Span,
+    /// When it came.
+    pub at: Instant,
+}
+
+impl Remote {
+    /// Half the round trip to the primary source and what may have gone wrong on that way: no
+    /// honest server's time is further from the truth (RFC 5905 §11.2, root distance). `delay`
+    /// is that of the exchange in question.
+    #[must_use]
+    pub fn root_distance(&self, delay: Span, now: Instant) -> Span {
+        let (drift, _) = DRIFT_TOLERANCE.gain(now - self.at, 0);
+        (delay + self.header.root_delay.to_span()).half()
+            + self.header.root_dispersion.to_span()
+            + Span::from_log2_secs(self.header.precision.min(0))
+            + drift
+    }
+}
+
+#[derive(Debug)]
+pub struct Peer {
+    pool: bool,
+    addresses: heapless::Vec<SocketAddr, MAX_ADDRESSES>,
+    /// Which of them is asked.
+    current: usize,
+    query: Option<Query>,
+    next_query: Instant,
+    resolve_attempts: u32,
+    last_transmit: NtpTimestamp,
+    last_malformed: Option<Instant>,
+    pub trust: Trust,
+    pub poll: Poll,
+    pub estimator: Estimator,
+    pub remote: Option<Remote>,
+    pub counters: Counters,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    Resolve,
+    Query { to: SocketAddr, bytes: [u8; Header::LEN] },
+    Lost(Option<Change>),
+}
+
+/// What a datagram was.
+#[derive(Debug, PartialEq)]
+pub enum Received {
+    /// Dropped; leaves no trace but a count. `report` says that it is time to log it.
+    Ignored { reason: Reject, report: bool },
+    /// An authentic reply that cannot be used: the peer is left alone for `pause`.
+    Suspended { reason: Reject, pause: Span, change: Option<Change> },
+    /// A measurement of the local clock, and its reply's header in [`Peer::remote`].
+    Measured { exchange: Exchange, change: Option<Change> },
+}
+
+impl Peer {
+    /// A peer that asks for the first time at `first_query`.
+    pub fn new(config: &PeerConfig, first_query: Instant) -> Self {
+        Self {
+            pool: config.pool,
+            addresses: config.address.into_iter().collect(),
+            current: 0,
+            query: None,
+            next_query: first_query,
+            resolve_attempts: 0,
+            last_transmit: NtpTimestamp::ZERO,
+            last_malformed: None,
+            trust: Trust::NEW,
+            poll: Poll::new(config),
+            estimator: Estimator::new(),
+            remote: None,
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.get(self.current).copied()
+    }
+
+    pub const fn is_pool(&self) -> bool {
+        self.pool
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn deadline(&self) -> Instant {
+        self.query.map_or(self.next_query, |query| query.deadline.min(self.next_query))
+    }
+
+    /// How often its name was looked up.
+    pub const fn resolve_attempts(&self) -> u32 {
+        self.resolve_attempts
+    }
+
+    pub const fn next_query(&self) -> Instant {
+        self.next_query
+    }
+
+    /// Does the one thing that is due: gives up a query, or sends one, or asks for an address.
+    pub fn handle_timeout(&mut self, now: Now, rng: &mut ChaCha8Rng) -> Due {
+        if self.query.take_if(|query| query.deadline <= now.mono).is_some() {
+            self.poll.lost();
+            let change = self.trust.lost(self.poll.unanswered());
+            if !self.trust.is_valid() && self.addresses.len() > 1 {
+                self.turn_to_next_address();
+            }
+            return Due::Lost(change);
+        }
+        let Some(to) = self.address() else {
+            let pause = FIRST_RETRY.times(1 << self.resolve_attempts.min(10)).min(LONGEST_RETRY);
+            self.resolve_attempts = self.resolve_attempts.saturating_add(1);
+            self.next_query = now.mono + pause;
+            return Due::Resolve;
+        };
+        let gap = self.poll.next(rng);
+        let query = Query::new(rng, now.wall, now.mono + gap.min(REPLY_TIMEOUT));
+        self.query = Some(query);
+        self.next_query = now.mono + gap;
+        self.trust.asked();
+        self.counters.sent += 1;
+        Due::Query { to, bytes: query.to_bytes() }
+    }
+
+    /// The query really left at `at`.
+    pub fn handle_sent(&mut self, at: WallTime) {
+        if let Some(query) = &mut self.query {
+            query.transmitted = at;
+        }
+    }
+
+    /// The query could not be sent: nothing is to be waited for.
+    pub fn handle_send_failed(&mut self) -> Option<Change> {
+        self.query.take()?;
+        self.poll.lost();
+        self.trust.lost(self.poll.unanswered())
+    }
+
+    /// The name has these addresses; more than [`MAX_ADDRESSES`] are left out.
+    pub fn handle_resolved(&mut self, addresses: &[SocketAddr], now: Instant) {
+        if self.addresses.is_empty() && !addresses.is_empty() {
+            self.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
+            self.next_query = now;
+        }
+    }
+
+    /// The local clock was stepped: a query on its way left in the old time, and its reply may
+    /// have arrived in it.
+    pub fn handle_step(&mut self) {
+        self.query = None;
+    }
+
+    /// Tests a datagram that arrived at `received` by the local clock.
+    pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        received: WallTime,
+        bytes: &[u8],
+        precision: Span,
+        rng: &mut ChaCha8Rng,
+    ) -> Received {
+        let header = match self.authenticate(from, bytes) {
+            Ok(header) => header,
+            Err(reason) => return self.ignore(reason, now.mono),
+        };
+        let Some(query) = self.query.take() else {
+            return self.ignore(Reject::Unsolicited, now.mono);
+        };
+        self.last_transmit = header.transmit_time;
+        let pivot = now.wall.max(NOT_BEFORE);
+        match usable(&header, query.transmitted, received, pivot, precision) {
+            Ok(exchange) => {
+                self.counters.used += 1;
+                self.remote = Some(Remote { header, delay: exchange.delay(), at: now.mono });
+                Received::Measured { exchange, change: self.trust.answered() }
+            }
+            Err(reason) => self.suspend(reason, now.mono, rng),
+        }
+    }
+
+    /// Takes a measurement into the estimate.
+    pub fn learn(&mut self, sample: Sample) {
+        let steady = self.estimator.update(sample);
+        self.poll.answered(steady);
+    }
+
+    fn turn_to_next_address(&mut self) {
+        self.current = (self.current + 1) % self.addresses.len();
+        self.estimator = Estimator::new();
+        self.remote = None;
+        self.last_transmit = NtpTimestamp::ZERO;
+    }
+
+    fn authenticate(&self, from: SocketAddr, bytes: &[u8]) -> Result<Header, Reject> {
+        if self.address() != Some(from) {
+            return Err(Reject::Source);
+        }
+        let packet = Packet::parse(bytes).map_err(|_| Reject::Malformed)?;
+        let header = packet.header();
+        authentic(&header, self.query.as_ref(), self.last_transmit)?;
+        Ok(header)
+    }
+
+    pub fn ignore(&mut self, reason: Reject, now: Instant) -> Received {
+        self.count(reason);
+        let report = reason == Reject::Malformed
+            && self.last_malformed.is_none_or(|last| now - last >= MALFORMED_SPACING);
+        if report {
+            self.last_malformed = Some(now);
+        }
+        Received::Ignored { reason, report }
+    }
+
+    fn suspend(&mut self, reason: Reject, now: Instant, rng: &mut ChaCha8Rng) -> Received {
+        self.count(reason);
+        let pause = match reason {
+            Reject::Kiss(KissCode::RATE) => self.poll.slow_down(rng),
+            Reject::Kiss(KissCode::DENY | KissCode::RSTR) => self.poll.denied(rng),
+            _ => self.poll.suspend(rng),
+        };
+        self.next_query = now + pause;
+        // RATE asks for patience and says nothing against the server's time.
+        let change = match reason {
+            Reject::Kiss(KissCode::RATE) => None,
+            _ => self.trust.distrust(),
+        };
+        Received::Suspended { reason, pause, change }
+    }
+
+    fn count(&mut self, reason: Reject) {
+        if let Some(count) = self.counters.rejected.get_mut(reason.index()) {
+            *count += 1;
+        }
+    }
+}

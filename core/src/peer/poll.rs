@@ -1,0 +1,216 @@
+//! When to ask next.
+
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::Rng;
+
+use crate::config::{MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
+use crate::units::Span;
+
+/// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
+const BURST_SPACING: Span = Span::from_secs(2);
+/// Answers that the burst is for: enough to be trusted and to know a frequency roughly.
+const BURST_ANSWERS: u32 = 4;
+/// After the burst the distance grows by 8/5 with each answer until it is the least interval.
+const RAMP: (i64, i64) = (8, 5);
+/// The interval grows by at most 18 % with an answer, and falls at once.
+const GROWTH_PERCENT: i64 = 118;
+/// Queries that may go unanswered before the distance doubles with each further one.
+const PATIENCE: u32 = 3;
+/// The first suspension after a server that cannot be used, doubled up to the longest.
+const FIRST_SUSPENSION: Span = Span::from_secs(16);
+/// The longest one: OpenNTPD's error interval.
+const LONGEST_SUSPENSION: Span = Span::from_secs(1_200);
+/// How long a server that denied access is left alone. DEVIATION: RFC 5905 §7.4 ends the
+/// association for good; a daemon that runs for years asks again once a day.
+const DENIED: Span = Span::from_secs(86_400);
+/// A jitter of up to 1/50 keeps the queries of many clients apart.
+const JITTER_PARTS: i64 = 50;
+
+/// The poll interval of one peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Poll {
+    min: i8,
+    max: i8,
+    interval: Span,
+    /// The burst's and the ramp's distance, while it is below the least interval.
+    start: Option<Span>,
+    answers: u32,
+    unanswered: u32,
+    suspensions: u32,
+}
+
+impl Poll {
+    /// At the least interval, with the start-up burst if there is to be one. Exponents are
+    /// brought into their range, the greatest up to the least.
+    pub fn new(config: &PeerConfig) -> Self {
+        let min = config.min_poll.clamp(MIN_POLL_LIMIT, MAX_POLL_LIMIT);
+        let interval = Span::from_log2_secs(min);
+        Self {
+            min,
+            max: config.max_poll.clamp(min, MAX_POLL_LIMIT),
+            interval,
+            start: config.iburst.then_some(BURST_SPACING.min(interval)),
+            answers: 0,
+            unanswered: 0,
+            suspensions: 0,
+        }
+    }
+
+    /// The present interval, without jitter or back-off.
+    pub const fn interval(&self) -> Span {
+        self.interval
+    }
+
+    /// How many queries in a row had no answer.
+    pub const fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// The interval as the power of two next to it, as packets and people state it.
+    pub fn exponent(&self) -> i8 {
+        // The exponent whose neighbours' geometric means enclose the interval: 2^e / √2 ≤ T.
+        let is_below = |exponent: i8| {
+            let power = i128::from(Span::from_log2_secs(exponent).as_nanos());
+            let interval = i128::from(self.interval.as_nanos());
+            interval * interval < power * power / 2
+        };
+        (self.min..=self.max).rev().find(|&exponent| !is_below(exponent)).unwrap_or(self.min)
+    }
+
+    /// From this query to the next.
+    pub fn next(&self, rng: &mut ChaCha8Rng) -> Span {
+        let least = Span::from_log2_secs(self.min);
+        let (base, longest) = match self.start {
+            Some(start) => (start, least),
+            None => (self.interval, Span::from_log2_secs(self.max)),
+        };
+        let doublings = self.unanswered.saturating_sub(PATIENCE).min(20);
+        jittered(base.times(1 << doublings).min(longest.max(base)), rng)
+    }
+
+    /// A usable answer came; `steady` says that it was where it was expected to be.
+    pub fn answered(&mut self, steady: bool) {
+        self.unanswered = 0;
+        self.suspensions = 0;
+        self.answers = self.answers.saturating_add(1);
+        let least = Span::from_log2_secs(self.min);
+        if let Some(start) = self.start {
+            if self.answers >= BURST_ANSWERS {
+                let ramped = Span::from_nanos(start.as_nanos() / RAMP.1 * RAMP.0);
+                self.start = (ramped < least).then_some(ramped);
+            }
+        } else if steady {
+            let grown = Span::from_nanos(self.interval.as_nanos() / 100 * GROWTH_PERCENT);
+            self.interval = grown.min(Span::from_log2_secs(self.max));
+        } else {
+            self.interval = least;
+        }
+    }
+
+    /// No answer came in time.
+    pub fn lost(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// The server cannot be used for now: how long to leave it alone, longer each time.
+    pub fn suspend(&mut self, rng: &mut ChaCha8Rng) -> Span {
+        let pause = FIRST_SUSPENSION.times(1 << self.suspensions.min(10)).min(LONGEST_SUSPENSION);
+        self.suspensions = self.suspensions.saturating_add(1);
+        jittered(pause.max(self.interval), rng)
+    }
+
+    /// The server wants to be asked less often: twice the interval from now on, and a pause.
+    pub fn slow_down(&mut self, rng: &mut ChaCha8Rng) -> Span {
+        self.min = self.min.saturating_add(1).min(MAX_POLL_LIMIT);
+        self.max = self.max.max(self.min);
+        self.interval = self.interval.times(2).min(Span::from_log2_secs(self.max));
+        self.start = None;
+        self.suspend(rng)
+    }
+
+    /// The server denied access: how long until it may be asked whether that still holds.
+    pub fn denied(&mut self, rng: &mut ChaCha8Rng) -> Span {
+        jittered(DENIED, rng)
+    }
+}
+
+/// `span`, or up to 2 % more.
+fn jittered(span: Span, rng: &mut ChaCha8Rng) -> Span {
+    let part = i64::from(rng.next_u32());
+    let most = span.as_nanos() / JITTER_PARTS;
+    let more = (i128::from(most) * i128::from(part)) >> 32;
+    span + Span::from_nanos(more as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chacha20::rand_core::SeedableRng;
+
+    fn rng() -> ChaCha8Rng {
+        ChaCha8Rng::from_seed([1; 32])
+    }
+
+    fn about(span: Span, secs: f64) -> bool {
+        let ratio = span.as_secs_f64() / secs;
+        (1.0..=1.0201).contains(&ratio)
+    }
+
+    #[test]
+    fn bursts_ramps_and_grows() {
+        let mut poll = Poll::new(&PeerConfig::default());
+        let mut rng = rng();
+        let mut gaps = std::vec::Vec::new();
+        for _ in 0..40 {
+            poll.answered(true);
+            gaps.push(poll.next(&mut rng));
+        }
+        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
+            assert!(about(*gap, secs), "{gap} is not about {secs}");
+        }
+        let falls = |pair: &[Span]| pair[1] + pair[1].half() < pair[0];
+        assert!(!gaps.windows(2).any(falls));
+        assert!(about(*gaps.last().unwrap(), 1_024.0));
+        assert_eq!(poll.exponent(), 10);
+        poll.answered(false);
+        assert!(about(poll.next(&mut rng), 64.0));
+        assert_eq!(poll.exponent(), 6);
+    }
+
+    #[test]
+    fn silence_backs_off_within_the_greatest_interval() {
+        let mut poll = Poll::new(&PeerConfig { iburst: false, ..PeerConfig::default() });
+        let mut rng = rng();
+        let gaps: std::vec::Vec<_> = (0..10)
+            .map(|_| {
+                poll.lost();
+                poll.next(&mut rng).as_secs_f64() / 1.02
+            })
+            .collect();
+        assert!(gaps[..3].iter().all(|gap| *gap <= 64.0));
+        assert!(gaps[3] > 120.0 && gaps[4] > 250.0);
+        assert!(gaps.iter().all(|gap| *gap <= 1_024.0));
+    }
+
+    #[test]
+    fn a_burst_without_answers_stays_polite() {
+        let mut poll = Poll::new(&PeerConfig::default());
+        for _ in 0..30 {
+            poll.lost();
+        }
+        assert!(about(poll.next(&mut rng()), 64.0));
+    }
+
+    #[test]
+    fn kisses_slow_down() {
+        let mut poll = Poll::new(&PeerConfig { max_poll: 6, ..PeerConfig::default() });
+        let mut rng = rng();
+        assert!(poll.slow_down(&mut rng) >= Span::from_secs(64));
+        assert_eq!(poll.interval(), Span::from_secs(128));
+        assert!(poll.start.is_none());
+        assert!(poll.denied(&mut rng) >= Span::from_secs(86_400));
+        let pauses: std::vec::Vec<_> = (0..9).map(|_| poll.suspend(&mut rng)).collect();
+        assert!(pauses.windows(2).all(|pair| pair[1] > pair[0].half()));
+        assert!(about(pauses[8], 1_200.0));
+    }
+}

@@ -1,0 +1,183 @@
+//! The loop that firmware, the single-process daemon and tests share: it pumps one engine over
+//! the [`hal`](crate::hal) traits.
+
+use core::net::SocketAddr;
+
+use crate::clock::{ClockCommand, ClockReply};
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::hal::{AdjustableClock, Channel, DatagramSocket, Received};
+use crate::io::{Input, Output};
+use crate::peer::PeerId;
+use crate::server::{Refusal, Verdict, respond};
+use crate::units::{Instant, Span};
+use crate::wire::Header;
+
+/// Datagrams taken in one turn, so that a flood does not hold up the timers.
+const BATCH: usize = 32;
+/// No packet that is used or answered is longer; what fills this was cut off and is dropped.
+const BUFFER: usize = 1024;
+/// Malformed queries from anywhere are reported once in this time, however many come.
+const MALFORMED_SPACING: Span = Span::from_secs(60);
+
+/// What passed between the server and its clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerCounters {
+    /// Datagrams that came in.
+    pub received: u64,
+    /// Answers that left.
+    pub answered: u64,
+    /// Datagrams without an answer, by [`Refusal::index`].
+    pub refused: [u64; Refusal::KINDS],
+}
+
+/// An engine bound to sockets and a clock.
+#[derive(Debug)]
+pub struct Node<S, C, const PEERS: usize> {
+    /// Decides.
+    pub engine: Engine<PEERS>,
+    /// Sends and receives.
+    pub socket: S,
+    /// Is read, and disciplined.
+    pub clock: C,
+    /// What the server did.
+    pub served: ServerCounters,
+    last_malformed: Option<Instant>,
+}
+
+impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS> {
+    /// Binds them.
+    pub const fn new(engine: Engine<PEERS>, socket: S, clock: C) -> Self {
+        let served = ServerCounters { received: 0, answered: 0, refused: [0; Refusal::KINDS] };
+        Self { engine, socket, clock, served, last_malformed: None }
+    }
+
+    /// Takes what has arrived, up to a limit, and does what is due. What the loop cannot do
+    /// itself (events, names to look up, bad peers to report) goes to `sink`.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] if nothing had arrived: the next turn may wait for a datagram or
+    /// for [`Engine::next_deadline`]. Another error is the socket's.
+    pub fn turn(&mut self, sink: &mut impl FnMut(Output)) -> nb::Result<(), S::Error> {
+        let received = self.receive(sink);
+        self.fire(sink);
+        received
+    }
+
+    /// Tells the engine of something that the loop does not know of.
+    pub fn input(&mut self, input: Input<'_>, sink: &mut impl FnMut(Output)) {
+        // What comes of it is taken from the queue by `drain`.
+        let _ = self.engine.handle(self.clock.now(), input);
+        self.drain(sink);
+    }
+
+    fn receive(&mut self, sink: &mut impl FnMut(Output)) -> nb::Result<(), S::Error> {
+        let mut buffer = [0; BUFFER];
+        for taken in 0..BATCH {
+            match self.socket.receive(&mut buffer) {
+                Ok(received) => self.dispatch(received, &buffer, sink),
+                Err(nb::Error::WouldBlock) if taken > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        received: Received,
+        buffer: &[u8; BUFFER],
+        sink: &mut impl FnMut(Output),
+    ) {
+        let Received { channel, from, stamp, len } = received;
+        let bytes = buffer.get(..len).unwrap_or(buffer);
+        let received = self.clock.stamp(stamp);
+        match channel {
+            Channel::Peer(peer) => {
+                self.input(Input::Datagram { peer, from, received, bytes }, sink);
+            }
+            Channel::Listener(listener) => {
+                self.served.received += 1;
+                let now = self.clock.now();
+                let system = self.engine.system(now);
+                match respond(&system, bytes, received.time, now.mono, Verdict::Answer) {
+                    Ok(response) => {
+                        let answer = response.emit(self.clock.now().wall);
+                        if self.socket.reply(listener, from, &answer).is_ok() {
+                            self.served.answered += 1;
+                        }
+                    }
+                    Err(refusal) => {
+                        if let Some(count) = self.served.refused.get_mut(refusal.index()) {
+                            *count += 1;
+                        }
+                        let spaced = |last: Instant| now.mono - last >= MALFORMED_SPACING;
+                        if refusal == Refusal::Malformed && self.last_malformed.is_none_or(spaced) {
+                            self.last_malformed = Some(now.mono);
+                            sink(Output::Event(Event::MalformedPacket { address: from.ip() }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles the timers that are due, each peer's at most twice.
+    fn fire(&mut self, sink: &mut impl FnMut(Output)) {
+        for _ in 0..2 * PEERS + BATCH {
+            let now = self.clock.now();
+            if self.engine.next_deadline().is_none_or(|deadline| deadline > now.mono) {
+                break;
+            }
+            let _ = self.engine.handle(now, Input::Timeout);
+            self.drain(sink);
+        }
+    }
+
+    fn drain(&mut self, sink: &mut impl FnMut(Output)) {
+        while let Some(output) = self.engine.outputs().next() {
+            match output {
+                Output::Transmit { peer, to, bytes } => {
+                    let input = self.transmit(peer, to, &bytes);
+                    let _ = self.engine.handle(self.clock.now(), input);
+                }
+                Output::Clock(command) => {
+                    let reply = self.command(command);
+                    let _ = self.engine.handle(self.clock.now(), Input::Clock(reply));
+                }
+                other => sink(other),
+            }
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        peer: PeerId,
+        to: SocketAddr,
+        bytes: &[u8; Header::LEN],
+    ) -> Input<'static> {
+        match self.socket.query(peer, to, bytes) {
+            Ok(stamp) => Input::Sent { peer, at: self.clock.stamp(stamp) },
+            Err(_) => Input::SendFailed { peer },
+        }
+    }
+
+    fn command(&mut self, command: ClockCommand) -> ClockReply {
+        let reply = match command {
+            ClockCommand::Step(by) => {
+                self.clock.step(by).map(|by| ClockReply::Stepped { by, now: self.clock.now().wall })
+            }
+            ClockCommand::Adjust { frequency, slew } => self
+                .clock
+                .adjust(frequency, slew)
+                .map(|rate| ClockReply::Adjusted { at: self.clock.now().wall, rate }),
+            ClockCommand::Status(status) => {
+                self.clock.set_status(&status).map(|()| ClockReply::StatusSet)
+            }
+        };
+        reply.unwrap_or_else(|error| ClockReply::Failed { command, error })
+    }
+}
+
+#[cfg(test)]
+mod tests;

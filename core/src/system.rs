@@ -1,0 +1,62 @@
+//! What this clock is to others: the system variables of RFC 5905 §9.1.
+
+use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM};
+use crate::units::{Instant, Span, WallTime};
+use crate::wire::{LeapIndicator, ReferenceId};
+
+/// The state that a server tells its clients, true at `updated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SystemState {
+    /// Leap second warning, or [`LeapIndicator::Alarm`] without synchronisation.
+    pub leap: LeapIndicator,
+    /// 1 to 15, or 16 without synchronisation.
+    pub stratum: u8,
+    /// How finely the clock is read, as a power of two seconds.
+    pub precision: i8,
+    /// Round trip to the primary source.
+    pub root_delay: Span,
+    /// Greatest error on that way, but for half the root delay, at `updated`.
+    pub root_dispersion: Span,
+    /// What the clock follows.
+    pub reference_id: ReferenceId,
+    /// When it was last set or corrected.
+    pub reference_time: WallTime,
+    /// When all this was true.
+    pub updated: Instant,
+}
+
+impl SystemState {
+    /// A clock that follows nothing.
+    #[must_use]
+    pub const fn unsynchronised(precision: i8, now: Instant) -> Self {
+        Self {
+            leap: LeapIndicator::Alarm,
+            stratum: MAX_STRATUM,
+            precision,
+            root_delay: Span::ZERO,
+            root_dispersion: Span::ZERO,
+            reference_id: ReferenceId::from_bytes(*b"INIT"),
+            reference_time: WallTime::UNIX_EPOCH,
+            updated: now,
+        }
+    }
+
+    /// Whether clients may set their clocks by this one.
+    #[must_use]
+    pub const fn is_synchronised(&self) -> bool {
+        self.stratum < MAX_STRATUM
+    }
+
+    /// The root dispersion at `now`: it grows by 15 ppm (RFC 5905 §11.2, PHI).
+    #[must_use]
+    pub fn root_dispersion_at(&self, now: Instant) -> Span {
+        self.root_dispersion + DRIFT_TOLERANCE.gain(now - self.updated, 0).0
+    }
+
+    /// No further than this is the clock from the truth at `now`, if its sources are honest.
+    #[must_use]
+    pub fn root_distance_at(&self, now: Instant) -> Span {
+        self.root_delay.half() + self.root_dispersion_at(now)
+    }
+}

@@ -7,7 +7,6 @@
 use core::fmt;
 
 use crate::units::{FreqOffset, Span, WallTime};
-use crate::wire::LeapIndicator;
 
 /// What is to be done to the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +36,6 @@ pub struct ClockStatus {
     pub max_error: Span,
     /// The error to be expected.
     pub estimated_error: Span,
-    /// What happens at the end of the day.
-    pub leap: LeapIndicator,
 }
 
 /// What the clock did.

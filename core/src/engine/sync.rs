@@ -134,11 +134,11 @@ impl Sync {
 
     /// What the kernel tells those who ask.
     pub(super) fn status(&self, now: Now) -> ClockStatus {
-        let (max_error, leap) = match &self.followed {
-            Some(followed) => (self.distance(followed, now.mono), followed.leap),
-            None => (MAX_DISTANCE, LeapIndicator::NoWarning),
-        };
-        ClockStatus { synced: self.synced, max_error, estimated_error: self.offset.abs(), leap }
+        ClockStatus {
+            synced: self.synced,
+            max_error: self.error_bound(now.mono).unwrap_or(MAX_DISTANCE),
+            estimated_error: self.offset.abs(),
+        }
     }
 
     /// The greatest error at `now`, the clock's own included.

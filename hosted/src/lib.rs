@@ -1,0 +1,3 @@
+//! The hosted crate.
+
+pub mod config;

@@ -1,0 +1,5 @@
+//! The configuration file of `chimed`.
+
+mod address;
+
+pub use address::{AddressError, ServerAddress};

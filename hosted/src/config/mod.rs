@@ -1,5 +1,184 @@
-//! The configuration file of `chimed`.
+//! The configuration file of `chimed`: TOML, checked whole before anything starts, and held in the
+//! core's units. Every value has its default here or in [`truechimer_core::config`]; an empty file
+//! is a configuration without servers.
 
 mod address;
+mod error;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use truechimer_core::config::{Config as EngineConfig, PeerConfig};
+use truechimer_core::units::{FreqOffset, Span};
 
 pub use address::{AddressError, ServerAddress};
+pub use error::ConfigError;
+
+/// The port of NTP (RFC 5905 §7.2, PORT).
+pub const NTP_PORT: u16 = 123;
+/// Where the control socket is unless the file says otherwise.
+pub const DEFAULT_CONTROL: &str = "/run/chimed.sock";
+/// How many addresses of a pool are used unless the file says otherwise, as ntpd and chrony do.
+pub const DEFAULT_POOL_COUNT: u8 = 4;
+/// The most addresses of one pool.
+pub const MAX_POOL_COUNT: u8 = 16;
+/// The stratum of `[local]` unless the file says otherwise, as chrony's `local`.
+pub const DEFAULT_LOCAL_STRATUM: u8 = 10;
+
+/// What the configuration file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Which clock is disciplined.
+    pub clock: ClockKind,
+    /// The path of the control socket, if there is to be one.
+    pub control: Option<PathBuf>,
+    /// The first correction is a step if it is greater than this: 1 ns to 10^9 s.
+    pub step_threshold: Span,
+    /// The fastest slew, on top of the frequency: 1 to 100,000 ppm.
+    pub max_slew: FreqOffset,
+    /// The servers to ask, no two of the same address and port.
+    pub servers: Vec<Server>,
+    /// The pools to ask, no two of the same address and port.
+    pub pools: Vec<Pool>,
+    /// Where to serve time, no two alike.
+    pub listen: Vec<Listen>,
+    /// The error that the software clock starts with; zero for the kernel's.
+    pub software_clock: SoftwareClock,
+    /// The stratum to claim for the local clock while there is no better source, 1 to 15.
+    pub local_stratum: Option<u8>,
+}
+
+/// Which clock is disciplined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClockKind {
+    /// The kernel's, by `ntp_adjtime`.
+    #[default]
+    Kernel,
+    /// One in this process, which nothing else sees.
+    Software,
+}
+
+/// One NTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its IP address or name.
+    pub address: ServerAddress,
+    /// Its port, never 0.
+    pub port: u16,
+    /// Least poll interval as a power of two seconds, -4 to 17.
+    pub min_poll: i8,
+    /// Greatest poll interval as a power of two seconds, `min_poll` to 17.
+    pub max_poll: i8,
+    /// Whether to start with a burst of queries.
+    pub iburst: bool,
+}
+
+/// The servers that one name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The name, and how each of them is asked.
+    pub server: Server,
+    /// How many of the addresses to use at most, 1 to 16.
+    pub count: u8,
+}
+
+/// Where to serve time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The address to bind to; `None` for every one, IPv4 and IPv6.
+    pub address: Option<IpAddr>,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+/// The error that the software clock starts with. Positive values are ahead and fast.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SoftwareClock {
+    /// How far it is ahead of the host's clock, ±9·10^9 s.
+    pub offset: Span,
+    /// How much faster it is than the host's clock, ±100,000 ppm.
+    pub frequency: FreqOffset,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            clock: ClockKind::default(),
+            control: Some(DEFAULT_CONTROL.into()),
+            step_threshold: engine.step_threshold,
+            max_slew: engine.max_slew,
+            servers: Vec::new(),
+            pools: Vec::new(),
+            listen: Vec::new(),
+            software_clock: SoftwareClock::default(),
+            local_stratum: engine.local_stratum,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is not UTF-8, or as [`parse`](Self::parse).
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &name),
+            Err(reason) => Err(ConfigError::Unreadable { name, reason }),
+        }
+    }
+
+    /// Reads the text of a file; `name` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// At the first thing that is not TOML, has the wrong type, is unknown, out of range or
+    /// contradicts another.
+    pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        tables::parse(&error::Source::new(text, name))
+    }
+
+    /// The configuration of an engine whose clock runs at `frequency`.
+    #[must_use]
+    pub fn engine_config(&self, frequency: FreqOffset) -> EngineConfig {
+        EngineConfig {
+            step_threshold: self.step_threshold,
+            max_slew: self.max_slew,
+            frequency,
+            local_stratum: self.local_stratum,
+            ..EngineConfig::default()
+        }
+    }
+}
+
+impl Server {
+    /// How the engine asks it; without an address while that is a name.
+    #[must_use]
+    pub fn peer_config(&self) -> PeerConfig {
+        PeerConfig {
+            address: match self.address {
+                ServerAddress::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+                ServerAddress::Name(_) => None,
+            },
+            min_poll: self.min_poll,
+            max_poll: self.max_poll,
+            iburst: self.iburst,
+            pool: false,
+        }
+    }
+}
+
+impl Pool {
+    /// How the engine asks each of its servers.
+    #[must_use]
+    pub fn peer_config(&self) -> PeerConfig {
+        PeerConfig { pool: true, ..self.server.peer_config() }
+    }
+}

@@ -1,0 +1,284 @@
+//! The file as serde reads it, with the place of each value, and the checks that make a
+//! [`Config`] of it.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+use truechimer_core::config::{MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig};
+use truechimer_core::units::{FreqOffset, Span};
+
+use super::error::Source;
+use super::{
+    ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
+    MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
+};
+
+/// The least and greatest `step_threshold`, seconds.
+const STEP_THRESHOLD: RangeInclusive<f64> = 1e-9..=1e9;
+/// The least and greatest `max_slew`, ppm; the kernel's tick allows as much.
+const MAX_SLEW: RangeInclusive<f64> = 1.0..=100_000.0;
+/// How far off the software clock may start, seconds; a [`Span`] holds little more.
+const CLOCK_OFFSET: RangeInclusive<f64> = -9e9..=9e9;
+/// How fast the software clock may drift, ppm.
+const CLOCK_FREQUENCY: RangeInclusive<f64> = -100_000.0..=100_000.0;
+
+type Result<T> = std::result::Result<T, ConfigError>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    clock: Option<Spanned<String>>,
+    control: Option<String>,
+    step_threshold: Number<f64>,
+    max_slew: Number<f64>,
+    #[serde(default)]
+    server: Vec<ServerTable>,
+    #[serde(default)]
+    pool: Vec<PoolTable>,
+    #[serde(default)]
+    listen: Vec<ListenTable>,
+    software_clock: Option<Spanned<SoftwareClockTable>>,
+    local: Option<LocalTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct ServerTable {
+    address: Spanned<String>,
+    port: Number<i64>,
+    minpoll: Number<i64>,
+    maxpoll: Number<i64>,
+    iburst: Option<bool>,
+}
+
+/// As [`ServerTable`], which serde cannot both flatten and check for unknown keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct PoolTable {
+    address: Spanned<String>,
+    port: Number<i64>,
+    minpoll: Number<i64>,
+    maxpoll: Number<i64>,
+    iburst: Option<bool>,
+    count: Number<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct ListenTable {
+    address: Spanned<String>,
+    port: Number<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct SoftwareClockTable {
+    offset: Number<f64>,
+    frequency: Number<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct LocalTable {
+    stratum: Number<i64>,
+}
+
+type Number<V> = Option<Spanned<Value<V>>>;
+
+/// A value of the type that its key takes, or any other, so that one check names key and range
+/// for both.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Value<V> {
+    Right(V),
+    /// An integer beyond an `i64`; serde passes on none beyond a `u64`.
+    Large(#[expect(dead_code, reason = "its type says it all")] u64),
+    Wrong(IgnoredAny),
+}
+
+/// The types of numbers in TOML.
+trait Numeric: Copy {
+    const NAME: &str;
+}
+
+impl Numeric for i64 {
+    const NAME: &str = "an integer";
+}
+
+impl Numeric for f64 {
+    const NAME: &str = "a number";
+}
+
+pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
+    let document = toml::Deserializer::parse(source.text());
+    let document = document.map_err(|error| source.syntax_error(&error))?;
+    let file = File::deserialize(document).map_err(|error| source.type_error(&error))?;
+    let mut config = Config::default();
+    if let Some(clock) = &file.clock {
+        config.clock = source.clock(clock)?;
+    }
+    if let Some(path) = file.control {
+        config.control = (!path.is_empty()).then(|| path.into());
+    }
+    if let Some(secs) = source.in_range("step_threshold", &file.step_threshold, STEP_THRESHOLD)? {
+        config.step_threshold = Span::from_secs_f64(secs);
+    }
+    if let Some(ppm) = source.in_range("max_slew", &file.max_slew, MAX_SLEW)? {
+        config.max_slew = FreqOffset::from_ppm_f64(ppm);
+    }
+    for table in file.server {
+        let server = source.server(&table)?;
+        let known = config.servers.iter().any(|other| other.is_at(&server));
+        source.once("server", &table.address, server.port, known)?;
+        config.servers.push(server);
+    }
+    for PoolTable { address, port, minpoll, maxpoll, iburst, count } in file.pool {
+        let table = ServerTable { address, port, minpoll, maxpoll, iburst };
+        let server = source.server(&table)?;
+        let known = config.pools.iter().any(|other| other.server.is_at(&server));
+        source.once("pool", &table.address, server.port, known)?;
+        let count = source.in_range("count", &count, 1..=MAX_POOL_COUNT)?;
+        config.pools.push(Pool { server, count: count.unwrap_or(DEFAULT_POOL_COUNT) });
+    }
+    for table in file.listen {
+        let listen = source.listen(&table)?;
+        let known = config.listen.contains(&listen);
+        source.once("listen", &table.address, listen.port, known)?;
+        config.listen.push(listen);
+    }
+    if let Some(table) = &file.software_clock {
+        config.software_clock = source.software_clock(config.clock, table)?;
+    }
+    if let Some(LocalTable { stratum }) = &file.local {
+        let stratum = source.in_range("stratum", stratum, 1..=MAX_STRATUM - 1)?;
+        config.local_stratum = Some(stratum.unwrap_or(DEFAULT_LOCAL_STRATUM));
+    }
+    Ok(config)
+}
+
+impl Source<'_> {
+    fn in_range<V, T>(
+        &self,
+        key: &str,
+        number: &Number<V>,
+        allowed: RangeInclusive<T>,
+    ) -> Result<Option<T>>
+    where
+        V: Numeric,
+        T: TryFrom<V> + PartialOrd + Display,
+    {
+        let Some(number) = number else { return Ok(None) };
+        let problem = match *number.get_ref() {
+            Value::Right(value) => match T::try_from(value) {
+                Ok(value) if allowed.contains(&value) => return Ok(Some(value)),
+                _ => "out of range",
+            },
+            Value::Large(_) => "out of range",
+            Value::Wrong(_) => &format!("not {}", V::NAME),
+        };
+        let (read, least, greatest) = (self.quote(number.span()), allowed.start(), allowed.end());
+        Err(self.error(
+            number.span(),
+            format_args!("{key} = {read} is {problem}: {least} to {greatest} are allowed"),
+        ))
+    }
+
+    fn clock(&self, clock: &Spanned<String>) -> Result<ClockKind> {
+        match clock.get_ref().as_str() {
+            "kernel" => Ok(ClockKind::Kernel),
+            "software" => Ok(ClockKind::Software),
+            other => Err(self.error(
+                clock.span(),
+                format_args!(
+                    r#"clock = {other:?} is unknown: "kernel" and "software" are allowed"#
+                ),
+            )),
+        }
+    }
+
+    /// A poll limit that is not given makes way for the one that is.
+    fn server(&self, table: &ServerTable) -> Result<Server> {
+        let address = table.address.get_ref().parse::<ServerAddress>();
+        let address = address
+            .map_err(|error| self.error(table.address.span(), format_args!("address = {error}")))?;
+        let limits = MIN_POLL_LIMIT..=MAX_POLL_LIMIT;
+        let least = self.in_range("minpoll", &table.minpoll, limits.clone())?;
+        let greatest = self.in_range("maxpoll", &table.maxpoll, limits)?;
+        let default = PeerConfig::default();
+        let min_poll = least.unwrap_or(default.min_poll.min(greatest.unwrap_or(default.max_poll)));
+        let max_poll = greatest.unwrap_or(default.max_poll.max(min_poll));
+        if let Some(maxpoll) = &table.maxpoll
+            && max_poll < min_poll
+        {
+            let message = format!(
+                "maxpoll = {max_poll} is less than minpoll: {min_poll} to {MAX_POLL_LIMIT} are \
+                 allowed"
+            );
+            return Err(self.error(maxpoll.span(), message));
+        }
+        Ok(Server {
+            address,
+            port: self.port(&table.port)?,
+            min_poll,
+            max_poll,
+            iburst: table.iburst.unwrap_or(default.iburst),
+        })
+    }
+
+    fn listen(&self, table: &ListenTable) -> Result<Listen> {
+        let address = match table.address.get_ref().as_str() {
+            "*" => None,
+            text => Some(text.parse().map_err(|_| {
+                let message = format!(
+                    "address = {text:?} is not an IP address: one without a port (a key of its \
+                     own: port = 123), or \"*\" for all, is allowed"
+                );
+                self.error(table.address.span(), message)
+            })?),
+        };
+        Ok(Listen { address, port: self.port(&table.port)? })
+    }
+
+    fn port(&self, port: &Number<i64>) -> Result<u16> {
+        Ok(self.in_range("port", port, 1..=u16::MAX)?.unwrap_or(NTP_PORT))
+    }
+
+    fn once(&self, table: &str, address: &Spanned<String>, port: u16, known: bool) -> Result<()> {
+        if !known {
+            return Ok(());
+        }
+        let message = format!(
+            "address = {:?} with port = {port} is in an earlier [[{table}]]: once is allowed",
+            address.get_ref()
+        );
+        Err(self.error(address.span(), message))
+    }
+
+    fn software_clock(
+        &self,
+        clock: ClockKind,
+        table: &Spanned<SoftwareClockTable>,
+    ) -> Result<SoftwareClock> {
+        if clock == ClockKind::Kernel {
+            let message =
+                r#"[software_clock] is not allowed with clock = "kernel", only with "software""#;
+            return Err(self.error(table.span(), message));
+        }
+        let SoftwareClockTable { offset, frequency } = table.get_ref();
+        let offset = self.in_range("offset", offset, CLOCK_OFFSET)?;
+        let frequency = self.in_range("frequency", frequency, CLOCK_FREQUENCY)?;
+        Ok(SoftwareClock {
+            offset: Span::from_secs_f64(offset.unwrap_or_default()),
+            frequency: FreqOffset::from_ppm_f64(frequency.unwrap_or_default()),
+        })
+    }
+}
+
+impl Server {
+    fn is_at(&self, other: &Self) -> bool {
+        (&self.address, self.port) == (&other.address, other.port)
+    }
+}

@@ -1,0 +1,205 @@
+use super::*;
+use proptest::prelude::*;
+
+const EXAMPLE: &str = include_str!("../../../examples/chimed.toml");
+
+const FULL: &str = r#"
+clock = "software"
+control = ""
+step_threshold = 2
+max_slew = 83333.5
+
+[[server]]
+address = "NTP.example.org"
+port = 1123
+minpoll = -4
+maxpoll = 0x11
+iburst = false
+
+[[server]]
+address = "2001:db8::1"
+
+[[server]]
+address = "2001:db8::1"
+port = 65535
+
+[[pool]]
+address = "pool.example.org."
+count = 16
+minpoll = 12
+
+[[pool]]
+address = "pool.example.org"
+maxpoll = 3
+
+[[listen]]
+address = "127.0.0.1"
+port = 1_024
+
+[[listen]]
+address = "*"
+
+[software_clock]
+offset = -0.3
+frequency = 50
+
+[local]
+stratum = 15
+"#;
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "test").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn server(address: &str) -> Server {
+    Server { address: address.parse().unwrap(), port: 123, min_poll: 6, max_poll: 10, iburst: true }
+}
+
+#[test]
+fn every_key() {
+    let expected = Config {
+        clock: ClockKind::Software,
+        control: None,
+        step_threshold: Span::from_secs(2),
+        max_slew: FreqOffset::from_ppm_f64(83_333.5),
+        servers: vec![
+            Server {
+                address: ServerAddress::Name("ntp.example.org".to_owned()),
+                port: 1123,
+                min_poll: -4,
+                max_poll: 17,
+                iburst: false,
+            },
+            server("2001:db8::1"),
+            Server { port: 65_535, ..server("2001:db8::1") },
+        ],
+        pools: vec![
+            Pool {
+                server: Server { min_poll: 12, max_poll: 12, ..server("pool.example.org.") },
+                count: 16,
+            },
+            Pool {
+                server: Server { min_poll: 3, max_poll: 3, ..server("pool.example.org") },
+                count: 4,
+            },
+        ],
+        listen: vec![
+            Listen { address: Some([127, 0, 0, 1].into()), port: 1024 },
+            Listen { address: None, port: 123 },
+        ],
+        software_clock: SoftwareClock {
+            offset: Span::from_millis(-300),
+            frequency: FreqOffset::from_ppm(50),
+        },
+        local_stratum: Some(15),
+    };
+    assert_eq!(parse(FULL), expected);
+}
+
+#[test]
+fn defaults() {
+    let config = parse("");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.control.as_deref(), Some(Path::new("/run/chimed.sock")));
+    assert_eq!(config.engine_config(FreqOffset::ZERO), EngineConfig::default());
+    assert_eq!(config.step_threshold, Span::from_millis(100));
+    assert_eq!(config.max_slew, FreqOffset::from_ppm(500));
+    assert_eq!(parse("[local]").local_stratum, Some(10));
+    assert_eq!(parse("clock = \"software\"\n[software_clock]"), parse("clock = \"software\""));
+    assert_eq!(parse("\u{feff}clock = \"kernel\"\r\n"), config);
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let pools = vec![Pool { server: server("pool.ntp.org"), count: 4 }];
+    assert_eq!(parse(EXAMPLE), Config { pools, ..Config::default() });
+    // What it has as a comment is right too: a `#` with nothing after it but a key or a table.
+    let is_key = |text: &&str| text.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+    let uncommented: Vec<&str> =
+        EXAMPLE.lines().map(|line| line.strip_prefix('#').filter(is_key).unwrap_or(line)).collect();
+    let config = parse(&uncommented.join("\n").replace("\"kernel\"\n", "\"software\"\n"));
+    assert_eq!(config.servers, [server("ntp.example.org")]);
+    assert_eq!(config.listen, [Listen { address: None, port: 123 }]);
+    assert_eq!(config.software_clock.offset, Span::from_millis(300));
+    assert_eq!(config.local_stratum, Some(10));
+}
+
+#[test]
+fn the_core_gets_its_part() {
+    let config = parse(FULL);
+    let frequency = FreqOffset::from_ppm(-7);
+    let engine = EngineConfig {
+        control: true,
+        step_threshold: Span::from_secs(2),
+        max_slew: FreqOffset::from_ppm_f64(83_333.5),
+        frequency,
+        local_stratum: Some(15),
+        ..EngineConfig::default()
+    };
+    assert_eq!(config.engine_config(frequency), engine);
+    let named =
+        PeerConfig { address: None, min_poll: -4, max_poll: 17, iburst: false, pool: false };
+    assert_eq!(config.servers[0].peer_config(), named);
+    let address = Some("[2001:db8::1]:123".parse().unwrap());
+    assert_eq!(config.servers[1].peer_config(), PeerConfig { address, ..PeerConfig::default() });
+    assert!(config.pools[0].peer_config().pool);
+}
+
+#[test]
+fn files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chimed.toml");
+    let load = || Config::load(&path).map_err(|error| error.to_string());
+    let error = |text: &str| Err(format!("{}: {text}", path.display()));
+    assert_eq!(load(), error("cannot be read: No such file or directory (os error 2)"));
+    fs::write(&path, b"# \xff").unwrap();
+    assert_eq!(load(), error("cannot be read: stream did not contain valid UTF-8"));
+    fs::write(&path, EXAMPLE).unwrap();
+    assert_eq!(load(), Ok(parse(EXAMPLE)));
+}
+
+/// Whatever the outcome, there is no panic, and errors point into the text.
+fn check(text: &str) -> Result<(), TestCaseError> {
+    match Config::parse(text, "t") {
+        Ok(config) => {
+            for server in config.servers.iter().chain(config.pools.iter().map(|pool| &pool.server))
+            {
+                prop_assert!(server.min_poll <= server.max_poll && server.port != 0);
+            }
+            prop_assert!(config.step_threshold > Span::ZERO && config.max_slew > FreqOffset::ZERO);
+        }
+        Err(error) => {
+            prop_assert_eq!(error.to_string().lines().count(), 4);
+            let ConfigError::Invalid { line, column, .. } = error else { unreachable!() };
+            let there = text.split('\n').nth(line - 1);
+            prop_assert!(there.is_some_and(|line| column <= line.chars().count() + 1));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_text(text in r"(\PC|[\n\r\t=\[\]#\x22'{}.])*") {
+        check(&text)?;
+    }
+
+    #[test]
+    fn any_characters(text: String) {
+        check(&text)?;
+    }
+
+    #[test]
+    fn mutations(edits in prop::collection::vec(
+        (0..FULL.len(), 0usize..20, r"(\PC|[\n\r\t=\[\]0-9\x22'{}.-]){0,6}"),
+        1..4,
+    )) {
+        let mut text = FULL.to_owned();
+        for (at, length, new) in edits {
+            let start = text.floor_char_boundary(at);
+            let end = text.floor_char_boundary(start + length);
+            text.replace_range(start..end.max(start), &new);
+        }
+        check(&text)?;
+    }
+}

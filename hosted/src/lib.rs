@@ -1,3 +1,32 @@
-//! The hosted crate.
+//! truechimer for Unix: the daemon `chimed` and its control tool `chimectl`.
+//!
+//! The judgement is [`truechimer_core`]'s; this binds it to real sockets, to the kernel's clock or
+//! to one of its own, and to people.
+//!
+//! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
+//! - [`clock`], [`net`]: the core's `hal` traits for this host.
+//! - [`config`]: the configuration file.
+//! - [`control`]: the control socket, both ends.
+//! - [`log`]: messages on standard error.
+//! - [`query`], [`demo`]: what `chimed` does besides.
+//! - [`sys`]: the only `unsafe` code.
+//!
+//! # Dependencies
+//!
+//! - `nix`, `libc`: the system's calls; nix where it wraps them, libc for `ntp_adjtime`.
+//! - `nb`: the core's hardware traits.
+//! - `serde`, `toml`, `serde_json`: configuration and control messages.
+//! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
+//! - `thiserror`, `anyhow`: errors of the library and of its programs.
 
+#![deny(unsafe_code)]
+
+pub mod clock;
 pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod demo;
+pub mod log;
+pub mod net;
+pub mod query;
+pub mod sys;

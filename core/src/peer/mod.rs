@@ -11,6 +11,7 @@ mod validity;
 use core::net::SocketAddr;
 
 use chacha20::ChaCha8Rng;
+use chacha20::rand_core::Rng;
 
 use self::poll::Poll;
 use self::trust::Trust;
@@ -171,7 +172,7 @@ impl Peer {
             return Due::Resolve;
         };
         let gap = self.poll.next(rng);
-        let query = Query::new(rng, now.wall, now.mono + gap.min(REPLY_TIMEOUT));
+        let query = Query::new(rng.next_u64(), now.wall, now.mono + gap.min(REPLY_TIMEOUT));
         self.query = Some(query);
         self.next_query = now.mono + gap;
         self.trust.asked();

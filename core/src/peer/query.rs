@@ -1,8 +1,5 @@
 //! The question: what is sent, and what of it must come back.
 
-use chacha20::ChaCha8Rng;
-use chacha20::rand_core::Rng;
-
 use crate::units::{Instant, NtpShort, NtpTimestamp, WallTime};
 use crate::wire::{Header, LeapIndicator, Mode, ReferenceId};
 
@@ -19,10 +16,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query that leaves at `transmitted` and may be answered until `deadline`.
-    pub fn new(rng: &mut ChaCha8Rng, transmitted: WallTime, deadline: Instant) -> Self {
+    /// A query that leaves at `transmitted` and may be answered until `deadline`. `random` must be
+    /// unpredictable.
+    #[must_use]
+    pub const fn new(random: u64, transmitted: WallTime, deadline: Instant) -> Self {
         // Zero means "unknown" on the wire, so it cannot serve.
-        let stamp = NtpTimestamp::from_bits(rng.next_u64() | 1);
+        let stamp = NtpTimestamp::from_bits(random | 1);
         Self { stamp, transmitted, deadline }
     }
 
@@ -57,19 +56,17 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chacha20::rand_core::SeedableRng;
 
     #[test]
     fn says_nothing_but_a_random_stamp() {
-        let mut rng = ChaCha8Rng::from_seed([7; 32]);
         let time = WallTime::from_unix(1_800_000_000, 5);
-        let one = Query::new(&mut rng, time, Instant::default());
-        let other = Query::new(&mut rng, time, Instant::default());
+        let one = Query::new(0x1234_5678_9abc_def0, time, Instant::default());
+        let other = Query::new(0, time, Instant::default());
         let (one_bytes, other_bytes) = (one.to_bytes(), other.to_bytes());
         assert_eq!(one_bytes[0], 0x23);
         assert_eq!(one_bytes[1..40], [0; 39]);
         assert_eq!(one_bytes[..40], other_bytes[..40]);
-        assert_ne!(one_bytes[40..], other_bytes[40..]);
-        assert_ne!(one_bytes[40..], NtpTimestamp::from_wall(time).to_bits().to_be_bytes());
+        assert_eq!(one_bytes[40..], 0x1234_5678_9abc_def1u64.to_be_bytes());
+        assert_eq!(other_bytes[40..], 1u64.to_be_bytes());
     }
 }

@@ -1,0 +1,131 @@
+//! `chimectl`: asks a running `chimed` how it is.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::AnsiColor;
+use clap::{Parser, Subcommand};
+use truechimer::config::DEFAULT_CONTROL;
+use truechimer::control::{Answer, Command, Peer, Status, ask};
+
+/// Asks a running chimed how it and its peers are.
+#[derive(Debug, Parser)]
+#[command(name = "chimectl", version, arg_required_else_help = true)]
+struct Cli {
+    /// Control socket of the daemon
+    #[arg(short, long, global = true, value_name = "PATH", default_value = DEFAULT_CONTROL)]
+    socket: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Question,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Question {
+    /// How the daemon and its clock are
+    ///
+    /// Succeeds whether or not the clock is synchronised; fails if the daemon cannot be asked.
+    Status,
+    /// What is known of each peer
+    Peers,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let style = AnsiColor::Red.on_default().bold();
+            anstream::eprintln!("{style}chimectl:{style:#} {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let command = match cli.command {
+        Question::Status => Command::Status,
+        Question::Peers => Command::Peers,
+    };
+    match ask(&cli.socket, command)? {
+        Answer::Status(status) if cli.json => {
+            anstream::println!("{}", serde_json::to_string_pretty(&status)?);
+        }
+        Answer::Peers(peers) if cli.json => {
+            anstream::println!("{}", serde_json::to_string_pretty(&peers)?);
+        }
+        Answer::Status(status) => print_status(&status),
+        Answer::Peers(peers) => print_peers(&peers),
+        Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
+    }
+    Ok(())
+}
+
+fn print_status(status: &Status) {
+    let synced = if status.synced { AnsiColor::Green } else { AnsiColor::Yellow }.on_default();
+    let row = |name: &str, value: &dyn Display| anstream::println!("{name:<16} {value}");
+    let state = if status.synced { "synced" } else { "unsynced" };
+    row("clock", &format_args!("{synced}{state}{synced:#}"));
+    let watched = if status.controlled { "" } else { ", only watched" };
+    row("disciplined", &format_args!("{}{watched}", status.clock));
+    row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
+    row("offset", &micros(status.offset));
+    row("error bound", &micros(status.error_bound));
+    row("frequency", &format_args!("{:+.3} ppm", status.frequency));
+    row("stratum", &status.stratum);
+    row("reference", &status.reference);
+    row("root delay", &micros(Some(status.root_delay)));
+    row("root dispersion", &micros(Some(status.root_dispersion)));
+    row("leap second", &status.leap);
+    if let Some(error) = status.clock_error {
+        row("to host clock", &micros(Some(error)));
+    }
+    if !status.listening.is_empty() {
+        row("serving on", &status.listening.join(", "));
+        row("served", &format_args!("{} of {} requests", status.answers, status.requests));
+    }
+}
+
+fn print_peers(peers: &[Peer]) {
+    let heading = AnsiColor::BrightBlack.on_default();
+    anstream::println!(
+        "{heading}{:<28} {:<12} {:>3} {:>5} {:>7} {:>16} {:>13} {:>11}{heading:#}",
+        "peer",
+        "standing",
+        "st",
+        "reach",
+        "poll",
+        "offset",
+        "delay",
+        "used/sent"
+    );
+    for peer in peers {
+        let address = peer.address.as_deref().unwrap_or("not resolved");
+        let name = match (&peer.name, peer.port) {
+            (name, Some(port)) if name == address => format!("{name}:{port}"),
+            (name, _) => format!("{name} ({address})"),
+        };
+        anstream::println!(
+            "{name:<28} {:<12} {:>3} {:08b} {:>5.0} s {:>16} {:>13} {:>11}",
+            peer.standing,
+            peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
+            peer.reach,
+            peer.interval,
+            micros(peer.offset),
+            micros(peer.delay),
+            format!("{}/{}", peer.used, peer.sent),
+        );
+    }
+}
+
+/// Seconds as people read them.
+fn micros(secs: Option<f64>) -> String {
+    match secs {
+        None => "-".into(),
+        Some(secs) if secs.abs() < 0.01 => format!("{:.3} us", secs * 1e6),
+        Some(secs) => format!("{secs:.6} s"),
+    }
+}

@@ -1,0 +1,116 @@
+//! `chimed`: keeps this host's clock right, and serves time.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use truechimer::config::Config;
+use truechimer::daemon::Daemon;
+use truechimer::log::{Log, LogProfile};
+use truechimer::query::{Target, query};
+use truechimer_core::event::Level;
+
+/// Keeps this host's clock right by asking NTP servers, and serves time to others.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chimed",
+    version,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Args)]
+struct DaemonArgs {
+    /// Stay in the foreground, in one process, and log to standard error
+    #[arg(short = 'd', long = "foreground", required = true)]
+    foreground: bool,
+    /// Configuration file
+    #[arg(short = 'f', long = "config", value_name = "FILE", default_value = "/etc/chimed.toml")]
+    config: PathBuf,
+    /// Log debugging messages too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Severities of log messages
+    #[arg(long, value_name = "PROFILE", default_value = "unix")]
+    log_profile: LogProfile,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask servers once and print what they say; the clock is not touched
+    ///
+    /// Prints for each server by how much this host's clock is behind it, how far off that may be,
+    /// and what the server says of itself. Succeeds if every server gave a usable answer.
+    Query {
+        /// Servers to ask
+        #[arg(required = true, value_name = "HOST[:PORT]")]
+        servers: Vec<Target>,
+        /// How long to wait for answers, in seconds
+        #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+        timeout: Duration,
+    },
+    /// Show a wrong clock become right, over UDP on loopback
+    ///
+    /// A software clock starts 1.5 s wrong and 80 ppm fast, and must be within 100 us for 10 s. The
+    /// machine's clock is only read. Succeeds if that happens within a minute.
+    Demo,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let allowed = 0.01..=3_600.0;
+    match text.parse::<f64>() {
+        Ok(secs) if allowed.contains(&secs) => Ok(Duration::from_secs_f64(secs)),
+        _ => Err("0.01 to 3600 are allowed".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => run_daemon(&cli.daemon),
+        Some(Command::Query { servers, timeout }) => run_query(&servers, timeout),
+        Some(Command::Demo) => {
+            truechimer::demo::run().map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        let style = AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{style}chimed:{style:#} {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run_daemon(args: &DaemonArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.config)?;
+    let threshold = if args.verbose { Level::Debug } else { Level::Info };
+    let log = Log::new(args.log_profile, threshold);
+    let mut daemon = Daemon::start(&config, log).context("cannot start")?;
+    daemon.run()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_query(servers: &[Target], timeout: Duration) -> anyhow::Result<ExitCode> {
+    let answers = query(servers, timeout)?;
+    let width = servers.iter().map(|server| server.to_string().len()).max().unwrap_or_default();
+    let mut code = ExitCode::SUCCESS;
+    for (server, answer) in servers.iter().zip(answers) {
+        let server = server.to_string();
+        match answer {
+            Ok(reading) => anstream::println!("{server:width$}  {reading}"),
+            Err(error) => {
+                anstream::eprintln!("chimed: {server}: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,91 @@
+//! The kernel's clock.
+
+use nix::errno::Errno;
+use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::hal::{AdjustableClock, RawStamp};
+use truechimer_core::io::{Stamp, StampSource};
+use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
+
+use super::read::{monotonic, realtime};
+use crate::sys::{self, KernelStatus, RateLimits};
+
+/// A stamp further than this from now is not believed.
+const CREDIBLE: Span = Span::from_secs(10);
+
+/// `CLOCK_REALTIME`, disciplined by `ntp_adjtime`.
+#[derive(Debug)]
+pub struct KernelClock {
+    limits: RateLimits,
+    rate: FreqOffset,
+}
+
+impl KernelClock {
+    /// Reads the rate that the kernel's clock runs at.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open() -> Result<Self, ClockError> {
+        let limits = RateLimits::of_this_system();
+        let rate = sys::read_rate(limits).map_err(error)?;
+        Ok(Self { limits, rate })
+    }
+
+    /// The rate that the clock was found at.
+    #[must_use]
+    pub const fn rate(&self) -> FreqOffset {
+        self.rate
+    }
+
+    /// Whether this process may change the clock: tries to, to the rate that it has.
+    ///
+    /// # Errors
+    /// [`ClockError::NotPermitted`] if it may not.
+    pub fn try_control(&mut self) -> Result<(), ClockError> {
+        self.rate = sys::adjust(self.rate, self.limits).map_err(error)?;
+        Ok(())
+    }
+}
+
+impl AdjustableClock for KernelClock {
+    fn now(&self) -> Now {
+        Now { mono: monotonic(), wall: realtime() }
+    }
+
+    fn stamp(&self, stamp: RawStamp) -> Stamp {
+        let now = self.now();
+        let credible = |time: WallTime| (time - now.wall).abs() < CREDIBLE;
+        let by_counter = |at: Instant| now.wall + (at - now.mono);
+        match stamp {
+            RawStamp::Kernel(time) if credible(time) => Stamp { time, source: StampSource::Kernel },
+            RawStamp::System(time) if credible(time) => Stamp { time, source: StampSource::User },
+            RawStamp::Counter(at) => Stamp { time: by_counter(at), source: StampSource::Kernel },
+            _ => Stamp { time: now.wall, source: StampSource::User },
+        }
+    }
+
+    fn step(&mut self, by: Span) -> Result<Span, ClockError> {
+        sys::step(by).map_err(error)?;
+        Ok(by)
+    }
+
+    fn adjust(
+        &mut self,
+        frequency: FreqOffset,
+        slew: FreqOffset,
+    ) -> Result<FreqOffset, ClockError> {
+        self.rate = sys::adjust(frequency + slew, self.limits).map_err(error)?;
+        Ok(self.rate)
+    }
+
+    fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
+        let ClockStatus { synced, max_error, estimated_error } = *status;
+        sys::set_status(&KernelStatus { synced, max_error, estimated_error }).map_err(error)
+    }
+}
+
+fn error(errno: Errno) -> ClockError {
+    match errno {
+        Errno::EPERM => ClockError::NotPermitted,
+        other => ClockError::Os(other as i32),
+    }
+}

@@ -1,0 +1,76 @@
+//! The clock that the daemon disciplines: the kernel's, or one of its own.
+
+mod kernel;
+mod read;
+mod software;
+
+use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::hal::{AdjustableClock, RawStamp};
+use truechimer_core::io::Stamp;
+use truechimer_core::units::{FreqOffset, Now, Span};
+
+pub use kernel::KernelClock;
+pub(crate) use read::wall;
+pub use read::{precision, realtime};
+pub use software::SoftwareClock;
+
+/// Either of them.
+#[derive(Debug)]
+pub enum HostClock {
+    /// `CLOCK_REALTIME`.
+    Kernel(KernelClock),
+    /// One in this process.
+    Software(SoftwareClock),
+}
+
+impl HostClock {
+    /// How far the clock is ahead of `CLOCK_REALTIME`; of a clock of our own only.
+    #[must_use]
+    pub fn error(&self) -> Option<Span> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Software(clock) => Some(clock.error()),
+        }
+    }
+}
+
+impl AdjustableClock for HostClock {
+    fn now(&self) -> Now {
+        match self {
+            Self::Kernel(clock) => clock.now(),
+            Self::Software(clock) => clock.now(),
+        }
+    }
+
+    fn stamp(&self, stamp: RawStamp) -> Stamp {
+        match self {
+            Self::Kernel(clock) => clock.stamp(stamp),
+            Self::Software(clock) => clock.stamp(stamp),
+        }
+    }
+
+    fn step(&mut self, by: Span) -> Result<Span, ClockError> {
+        match self {
+            Self::Kernel(clock) => clock.step(by),
+            Self::Software(clock) => clock.step(by),
+        }
+    }
+
+    fn adjust(
+        &mut self,
+        frequency: FreqOffset,
+        slew: FreqOffset,
+    ) -> Result<FreqOffset, ClockError> {
+        match self {
+            Self::Kernel(clock) => clock.adjust(frequency, slew),
+            Self::Software(clock) => clock.adjust(frequency, slew),
+        }
+    }
+
+    fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
+        match self {
+            Self::Kernel(clock) => clock.set_status(status),
+            Self::Software(clock) => clock.set_status(status),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A clock of our own over `CLOCK_MONOTONIC`: it touches nothing and may be as wrong as it is told.
+
+use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::hal::{AdjustableClock, RawStamp};
+use truechimer_core::io::{Stamp, StampSource};
+use truechimer_core::timex;
+use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
+
+use super::read::{both, monotonic};
+
+/// A datagram that seems to be older than this has a stamp that is not believed.
+const OLDEST: Span = Span::from_secs(10);
+
+/// A software clock, and the error of the oscillator that it is given.
+#[derive(Debug)]
+pub struct SoftwareClock {
+    timex: timex::SoftwareClock,
+    origin: Instant,
+    oscillator: FreqOffset,
+}
+
+impl SoftwareClock {
+    /// One that starts `offset` ahead of `CLOCK_REALTIME` and whose oscillator gains `oscillator`.
+    #[must_use]
+    pub fn new(offset: Span, oscillator: FreqOffset) -> Self {
+        let (origin, real) = both();
+        Self { timex: timex::SoftwareClock::new(origin, real + offset), origin, oscillator }
+    }
+
+    /// How far it is ahead of `CLOCK_REALTIME`.
+    #[must_use]
+    pub fn error(&self) -> Span {
+        let (mono, real) = both();
+        self.read(mono) - real
+    }
+
+    /// What the oscillator has counted when the monotonic clock shows `mono`.
+    fn counter(&self, mono: Instant) -> Instant {
+        mono + self.oscillator.gain(mono - self.origin, 0).0
+    }
+
+    fn read(&self, mono: Instant) -> WallTime {
+        self.timex.read(self.counter(mono))
+    }
+
+    /// When it was that `CLOCK_REALTIME` showed `time`, not long ago.
+    fn locate(&self, time: WallTime) -> Option<Instant> {
+        let (mono, real) = both();
+        let age = real - time;
+        (age >= -OLDEST && age <= OLDEST).then(|| mono + -age)
+    }
+}
+
+impl AdjustableClock for SoftwareClock {
+    fn now(&self) -> Now {
+        let mono = monotonic();
+        Now { mono, wall: self.read(mono) }
+    }
+
+    fn stamp(&self, stamp: RawStamp) -> Stamp {
+        let (at, source) = match stamp {
+            RawStamp::Kernel(time) => (self.locate(time), StampSource::Kernel),
+            RawStamp::System(time) => (self.locate(time), StampSource::User),
+            RawStamp::Counter(at) => (Some(at), StampSource::Kernel),
+            _ => (None, StampSource::User),
+        };
+        match at {
+            Some(at) => Stamp { time: self.read(at), source },
+            None => Stamp { time: self.now().wall, source: StampSource::User },
+        }
+    }
+
+    fn step(&mut self, by: Span) -> Result<Span, ClockError> {
+        self.timex.step(self.counter(monotonic()), by);
+        Ok(by)
+    }
+
+    fn adjust(
+        &mut self,
+        frequency: FreqOffset,
+        slew: FreqOffset,
+    ) -> Result<FreqOffset, ClockError> {
+        Ok(self.timex.set_frequency(self.counter(monotonic()), frequency + slew))
+    }
+
+    /// Nobody asks this clock but its own process.
+    fn set_status(&mut self, _: &ClockStatus) -> Result<(), ClockError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_as_wrong_as_told_and_obeys() {
+        let mut clock = SoftwareClock::new(Span::from_millis(-1_500), FreqOffset::ZERO);
+        let close = |a: Span, b: Span| (a - b).abs() < Span::from_millis(5);
+        assert!(close(clock.error(), Span::from_millis(-1_500)), "{}", clock.error());
+        assert_eq!(clock.step(Span::from_millis(1_500)), Ok(Span::from_millis(1_500)));
+        assert!(close(clock.error(), Span::ZERO), "{}", clock.error());
+        let rate = clock.adjust(FreqOffset::from_ppm(10), FreqOffset::from_ppm(5));
+        assert_eq!(rate, Ok(FreqOffset::from_ppm(15)));
+    }
+
+    #[test]
+    fn stamps_of_the_system_become_its_own() {
+        let clock = SoftwareClock::new(Span::from_secs(100), FreqOffset::ZERO);
+        let (_, real) = both();
+        let stamp = clock.stamp(RawStamp::Kernel(real));
+        assert_eq!(stamp.source, StampSource::Kernel);
+        assert!((stamp.time - real - Span::from_secs(100)).abs() < Span::from_millis(1));
+        let nonsense = clock.stamp(RawStamp::Kernel(WallTime::UNIX_EPOCH));
+        assert_eq!(nonsense.source, StampSource::User);
+        assert!((nonsense.time - stamp.time).abs() < Span::from_secs(1));
+    }
+}

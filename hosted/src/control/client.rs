@@ -1,0 +1,71 @@
+//! The asking end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Answer, Command, Request, VERSION};
+
+/// How long a daemon may take to answer; it is at most looking up a name.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there, or it may not be asked.
+    #[error("cannot reach chimed at {path}: {error}{}", hint(error))]
+    Connect {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The daemon was lost while it was asked.
+    #[error("chimed at {path} did not answer: {error}")]
+    Lost {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The answer is not one.
+    #[error("chimed's answer is not understood: {0}")]
+    Answer(#[from] serde_json::Error),
+    /// The daemon refused.
+    #[error("chimed refused: {0}")]
+    Refused(String),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; is it running, and with this `control` path?"
+        }
+        io::ErrorKind::PermissionDenied => "; its owner and group may ask",
+        _ => "",
+    }
+}
+
+/// Asks the daemon whose control socket is at `path`.
+///
+/// # Errors
+/// It cannot be reached, or refused.
+pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
+    let mut stream = UnixStream::connect(path)
+        .map_err(|error| ClientError::Connect { path: path.to_owned(), error })?;
+    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
+    stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
+    let mut request = serde_json::to_vec(&Request { version: VERSION, command })?;
+    request.push(b'\n');
+    stream.write_all(&request).map_err(lost)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(lost)?;
+    if line.is_empty() {
+        return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+    }
+    match serde_json::from_str(&line)? {
+        Answer::Error(text) => Err(ClientError::Refused(text)),
+        answer => Ok(answer),
+    }
+}

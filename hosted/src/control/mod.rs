@@ -1,0 +1,136 @@
+//! Asking a running daemon: one line of JSON each way over a Unix socket.
+
+mod client;
+mod server;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use client::{ClientError, ask};
+pub use server::Control;
+
+/// The version of requests and answers; another is refused.
+pub const VERSION: u32 = 1;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// How the daemon and its clock are.
+    Status,
+    /// What is known of each peer.
+    Peers,
+}
+
+/// A question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Command::Status`].
+    Status(Box<Status>),
+    /// To [`Command::Peers`].
+    Peers(Vec<Peer>),
+    /// The request could not be understood.
+    Error(String),
+}
+
+/// How the daemon and its clock are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether the clock is synchronised to a source.
+    pub synced: bool,
+    /// Which clock: `kernel` or `software`.
+    pub clock: String,
+    /// Whether the clock is disciplined, or only watched.
+    pub controlled: bool,
+    /// What clients are told: 1 to 15, or 16 without synchronisation.
+    pub stratum: u8,
+    /// What the clock follows.
+    pub reference: String,
+    /// What clients are told of leap seconds.
+    pub leap: String,
+    /// By how much the clock is behind its sources, in seconds.
+    pub offset: Option<f64>,
+    /// The rate at which the clock is kept, in ppm.
+    pub frequency: f64,
+    /// The greatest error if the majority of the sources is honest, in seconds.
+    pub error_bound: Option<f64>,
+    /// Round trip to the primary source, in seconds.
+    pub root_delay: f64,
+    /// Greatest error on that way but for half the round trip, in seconds.
+    pub root_dispersion: f64,
+    /// How far a software clock is ahead of the host's, in seconds.
+    pub clock_error: Option<f64>,
+    /// Trusted peers.
+    pub peers_valid: usize,
+    /// All peers.
+    pub peers: usize,
+    /// Where time is served.
+    pub listening: Vec<String>,
+    /// Queries of clients that were received.
+    pub requests: u64,
+    /// Those that were answered.
+    pub answers: u64,
+    /// Those that were not, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Times that the main loop woke up.
+    pub polls: u64,
+    /// Since the start, in seconds.
+    pub uptime: f64,
+}
+
+/// What is known of a peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// As it is configured.
+    pub name: String,
+    /// The address that is asked, once it is known.
+    pub address: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Whether it came from a pool.
+    pub pool: bool,
+    /// What selection thinks of it.
+    pub standing: String,
+    /// Whether it is trusted.
+    pub valid: bool,
+    /// The trust level, 0 to 10.
+    pub trust: u8,
+    /// The last eight queries, the newest in the lowest bit; set if answered.
+    pub reach: u8,
+    /// As its last usable reply said.
+    pub stratum: Option<u8>,
+    /// As its last usable reply said.
+    pub reference: Option<String>,
+    /// By how much the clock is behind it, in seconds.
+    pub offset: Option<f64>,
+    /// The least round trip lately, in seconds.
+    pub delay: Option<f64>,
+    /// Standard deviation of the offset, in seconds.
+    pub deviation: Option<f64>,
+    /// The distance to the primary source by its root delay and dispersion, in seconds.
+    pub root_distance: Option<f64>,
+    /// The poll interval, in seconds.
+    pub interval: f64,
+    /// Until the next query, in seconds.
+    pub next_query: f64,
+    /// How the last reply's arrival was stamped: `hardware`, `kernel` or `user`.
+    pub stamps: String,
+    /// Queries that left.
+    pub sent: u64,
+    /// Replies that were used.
+    pub used: u64,
+    /// Datagrams that were dropped, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}

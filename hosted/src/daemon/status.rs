@@ -1,0 +1,121 @@
+//! What the control socket tells of a daemon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truechimer_core::hal::AdjustableClock;
+use truechimer_core::io::StampSource;
+use truechimer_core::run::Node;
+use truechimer_core::server::Refusal;
+use truechimer_core::units::{Now, Span};
+use truechimer_core::wire::LeapIndicator;
+use truechimer_core::{PeerSnapshot, Reject};
+
+use super::MAX_PEERS;
+use super::resolve::Names;
+use crate::clock::HostClock;
+use crate::control::{Answer, Command, Peer, Status};
+use crate::net::Sockets;
+
+/// A daemon, seen from the control socket.
+pub(super) struct Reporter<'a> {
+    pub(super) node: &'a Node<Sockets, HostClock, MAX_PEERS>,
+    pub(super) names: &'a Names,
+    pub(super) controlled: bool,
+    pub(super) polls: u64,
+    pub(super) uptime: Duration,
+}
+
+impl Reporter<'_> {
+    pub(super) fn answer(&self, command: Command) -> Answer {
+        let now = self.node.clock.now();
+        match command {
+            Command::Status => Answer::Status(Box::new(self.status(now))),
+            Command::Peers => {
+                let snapshot = self.node.engine.snapshot(now);
+                Answer::Peers(snapshot.peers().map(|peer| self.peer(&peer, now)).collect())
+            }
+        }
+    }
+
+    fn status(&self, now: Now) -> Status {
+        let snapshot = self.node.engine.snapshot(now);
+        let system = &snapshot.system;
+        let served = &self.node.served;
+        Status {
+            synced: snapshot.synced,
+            clock: match self.node.clock {
+                HostClock::Kernel(_) => "kernel".into(),
+                HostClock::Software(_) => "software".into(),
+            },
+            controlled: self.controlled,
+            stratum: system.stratum,
+            reference: system.reference_id.display(system.stratum).to_string(),
+            leap: leap_name(system.leap).into(),
+            offset: snapshot.offset.map(Span::as_secs_f64),
+            frequency: snapshot.frequency.as_ppm(),
+            error_bound: snapshot.error_bound.map(Span::as_secs_f64),
+            root_delay: system.root_delay.as_secs_f64(),
+            root_dispersion: system.root_dispersion_at(now.mono).as_secs_f64(),
+            clock_error: self.node.clock.error().map(Span::as_secs_f64),
+            peers_valid: snapshot.peers().filter(|peer| peer.valid).count(),
+            peers: snapshot.peers().len(),
+            listening: self.node.socket.listening().map(|address| address.to_string()).collect(),
+            requests: served.received,
+            answers: served.answered,
+            refused: counts(&Refusal::NAMES, &served.refused),
+            polls: self.polls,
+            uptime: self.uptime.as_secs_f64(),
+        }
+    }
+
+    fn peer(&self, peer: &PeerSnapshot, now: Now) -> Peer {
+        let header = peer.remote.as_ref().map(|remote| &remote.header);
+        let estimate = peer.estimate.as_ref();
+        let distance = peer.remote.zip(peer.estimate);
+        Peer {
+            name: self.names.name(peer.id).into(),
+            address: peer.address.map(|address| address.ip().to_string()),
+            port: peer.address.map(|address| address.port()),
+            pool: self.names.is_pool(peer.id),
+            standing: peer.standing.to_string(),
+            valid: peer.valid,
+            trust: peer.trust,
+            reach: peer.reach,
+            stratum: header.map(|header| header.stratum),
+            reference: header.map(|header| header.reference_id.display(header.stratum).to_string()),
+            offset: self.node.engine.peer_offset(peer, now).map(Span::as_secs_f64),
+            delay: estimate.map(|estimate| estimate.delay.as_secs_f64()),
+            deviation: estimate.map(|estimate| estimate.offset_deviation),
+            root_distance: distance.map(|(remote, estimate)| {
+                remote.root_distance(estimate.delay, now.mono).as_secs_f64()
+            }),
+            interval: peer.interval.as_secs_f64(),
+            next_query: (peer.next_query - now.mono).as_secs_f64(),
+            stamps: match peer.received.source {
+                StampSource::Hardware => "hardware",
+                StampSource::Kernel => "kernel",
+                _ => "user",
+            }
+            .into(),
+            sent: peer.counters.sent,
+            used: peer.counters.used,
+            rejected: counts(&Reject::NAMES, &peer.counters.rejected),
+        }
+    }
+}
+
+fn counts(names: &[&str], counts: &[u64]) -> BTreeMap<String, u64> {
+    let named = names.iter().zip(counts).filter(|&(_, &count)| count > 0);
+    named.map(|(&name, &count)| (name.to_owned(), count)).collect()
+}
+
+/// A leap indicator in words.
+pub(crate) const fn leap_name(leap: LeapIndicator) -> &'static str {
+    match leap {
+        LeapIndicator::NoWarning => "none",
+        LeapIndicator::AddSecond => "add second",
+        LeapIndicator::DeleteSecond => "delete second",
+        LeapIndicator::Alarm => "unsynchronised",
+    }
+}

@@ -1,0 +1,74 @@
+//! Where messages go: standard error, one a line, dated in UTC.
+//!
+//! Under a service manager that reads standard error into a journal each line carries its severity
+//! instead of the date, which the journal adds itself (sd-daemon(3)).
+
+use std::fmt;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use truechimer_core::event::{Event, Level, Profile};
+
+use crate::clock::realtime;
+
+/// Which severities events have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogProfile {
+    /// Those that an administrator of a Unix host expects.
+    #[default]
+    Unix,
+    /// Those of the appliance's log reference.
+    Appliance,
+}
+
+/// A log on standard error.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    profile: Profile,
+    threshold: Level,
+    journal: bool,
+}
+
+impl Log {
+    /// Shows what is at least as severe as `threshold`.
+    #[must_use]
+    pub fn new(profile: LogProfile, threshold: Level) -> Self {
+        let profile = match profile {
+            LogProfile::Unix => Profile::Unix,
+            LogProfile::Appliance => Profile::Appliance,
+        };
+        Self { profile, threshold, journal: std::env::var_os("JOURNAL_STREAM").is_some() }
+    }
+
+    /// Logs an event.
+    pub fn event(&self, event: &Event<'_>) {
+        self.message(event.level(self.profile), event);
+    }
+
+    /// Logs something that has no place in the table of events.
+    pub fn message(&self, level: Level, text: &impl fmt::Display) {
+        if level < self.threshold {
+            return;
+        }
+        // There is nowhere to tell that the log cannot be written.
+        let mut stderr = anstream::stderr().lock();
+        let _ = if self.journal {
+            writeln!(stderr, "<{}>{text}", level.as_syslog())
+        } else {
+            let (name, style) = appearance(level);
+            writeln!(stderr, "{} {style}{name:<8}{style:#} {text}", realtime())
+        };
+    }
+}
+
+fn appearance(level: Level) -> (&'static str, Style) {
+    let colour = |colour: AnsiColor| colour.on_default();
+    match level {
+        Level::Debug => ("debug", colour(AnsiColor::BrightBlack)),
+        Level::Info => ("info", Style::new()),
+        Level::Warning => ("warning", colour(AnsiColor::Yellow)),
+        Level::Error => ("error", colour(AnsiColor::Red)),
+        Level::Critical => ("critical", colour(AnsiColor::Red).bold()),
+    }
+}

@@ -1,0 +1,71 @@
+use super::*;
+use std::thread::sleep;
+use std::time::Duration;
+
+fn receive(sockets: &mut Sockets) -> (Received, Vec<u8>) {
+    let mut buffer = [0; 128];
+    for _ in 0..500 {
+        let channels: Vec<_> = sockets.descriptors().map(|(channel, _)| channel).collect();
+        channels.into_iter().for_each(|channel| sockets.set_ready(channel));
+        match sockets.receive(&mut buffer) {
+            Ok(received) => return (received, buffer[..received.len].to_vec()),
+            Err(nb::Error::WouldBlock) => sleep(Duration::from_millis(10)),
+            Err(nb::Error::Other(error)) => panic!("{error}"),
+        }
+    }
+    panic!("nothing arrived");
+}
+
+#[test]
+fn a_query_and_its_answer_are_stamped() {
+    let mut sockets = Sockets::new();
+    sockets.listen(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), 0).unwrap();
+    let server = sockets.listening().next().unwrap();
+
+    let before = realtime();
+    let Ok(RawStamp::System(sent)) = sockets.query(PeerId(2), server, b"query") else {
+        panic!("not sent")
+    };
+    let (received, bytes) = receive(&mut sockets);
+    assert_eq!((received.channel, bytes.as_slice()), (Channel::Listener(0), b"query".as_slice()));
+    let RawStamp::Kernel(arrived) = received.stamp else { panic!("{:?}", received.stamp) };
+    assert!(before <= sent && sent <= arrived && arrived <= realtime());
+
+    sockets.reply(0, received.from, b"answer").unwrap();
+    let (received, bytes) = receive(&mut sockets);
+    assert_eq!((received.channel, received.from), (Channel::Peer(PeerId(2)), server));
+    assert_eq!(bytes, b"answer");
+}
+
+#[test]
+fn each_query_has_a_port_of_its_own() {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    let mut sockets = Sockets::new();
+    let mut ports = std::collections::HashSet::new();
+    for _ in 0..16 {
+        sockets.query(PeerId(0), to, b"x").unwrap();
+        let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+        ports.insert(from.port());
+    }
+    assert!(ports.len() > 12, "{ports:?}");
+    assert_eq!(sockets.descriptors().count(), 1, "the old ones are closed");
+}
+
+#[test]
+fn a_closed_port_is_no_error() {
+    let mut sockets = Sockets::new();
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    sockets.query(PeerId(0), closed, b"x").unwrap();
+    sleep(Duration::from_millis(20));
+    sockets.set_ready(Channel::Peer(PeerId(0)));
+    assert!(matches!(sockets.receive(&mut [0; 8]), Err(nb::Error::WouldBlock)));
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let (named, error) = Sockets::new().listen(Some(address.ip()), address.port()).unwrap_err();
+    assert_eq!((named, error.kind()), (address, io::ErrorKind::AddrInUse));
+}

@@ -1,0 +1,271 @@
+//! `chimed query`: asks servers once and tells what they said. It changes nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::time::{Duration, Instant as HostInstant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use truechimer_core::config::NOT_BEFORE;
+use truechimer_core::hal::{Channel, DatagramSocket, RawStamp};
+use truechimer_core::units::{Instant, NtpTimestamp, Span, WallTime};
+use truechimer_core::wire::{Header, Packet, ParseError};
+use truechimer_core::{Exchange, PeerId, Query, Reject, authentic, usable};
+
+use crate::clock::{precision, realtime};
+use crate::config::{AddressError, NTP_PORT, ServerAddress};
+use crate::daemon::{DaemonError, seed};
+use crate::net::{SocketError, Sockets};
+
+/// A server to ask: `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    address: ServerAddress,
+    port: u16,
+}
+
+/// Why a text is not a [`Target`].
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The host is not one.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The port is not one.
+    #[error("port {0} is not allowed: 1 to 65535 are")]
+    Port(String),
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        match bare.parse() {
+            Ok(address) => Ok(Self { address, port: NTP_PORT }),
+            Err(AddressError::Port { address, port, .. }) => {
+                let number = port.parse().ok().filter(|&port| port != 0);
+                let port = number.ok_or(TargetError::Port(port))?;
+                Ok(Self { address: address.parse()?, port })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            ServerAddress::Ip(ip @ IpAddr::V6(_)) => write!(f, "[{ip}]:{}", self.port),
+            ServerAddress::Ip(ip) => write!(f, "{ip}:{}", self.port),
+            ServerAddress::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+impl Target {
+    fn resolve(&self) -> io::Result<SocketAddr> {
+        let mut addresses = match &self.address {
+            ServerAddress::Ip(ip) => return Ok(SocketAddr::new(*ip, self.port)),
+            ServerAddress::Name(name) => (name.as_str(), self.port).to_socket_addrs()?,
+        };
+        addresses.next().ok_or_else(|| io::Error::other("the name has no address"))
+    }
+}
+
+/// Why a server's answer is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Its name could not be looked up.
+    #[error("cannot resolve the name: {0}")]
+    Resolve(io::Error),
+    /// The query could not be sent.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Nothing came in time.
+    #[error("no answer within {0} s")]
+    Timeout(f64),
+    /// What came is not a packet.
+    #[error("malformed answer: {0}")]
+    Malformed(ParseError),
+    /// What came is of no use.
+    #[error("answer rejected: {0}")]
+    Rejected(Reject),
+}
+
+/// What a server said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Its address.
+    pub address: SocketAddr,
+    /// By how much the host's clock is behind it.
+    pub offset: Span,
+    /// How far off that may be, if the server is honest.
+    pub error: Span,
+    /// The round trip.
+    pub delay: Span,
+    /// The rest.
+    pub header: Header,
+}
+
+impl Reading {
+    fn new(address: SocketAddr, header: Header, exchange: &Exchange) -> Self {
+        let delay = exchange.delay();
+        Self {
+            address,
+            offset: exchange.offset(),
+            error: (delay.max(Span::ZERO) + header.root_delay.to_span()).half()
+                + header.root_dispersion.to_span()
+                + Span::from_log2_secs(header.precision.min(0))
+                + Span::from_log2_secs(precision()),
+            delay,
+            header,
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Header { stratum, leap, reference_id, .. } = self.header;
+        write!(
+            f,
+            "{:+.6} ± {:.6} s  delay {:.6} s  stratum {stratum}  leap {}  reference {}",
+            self.offset,
+            self.error,
+            self.delay,
+            crate::daemon::leap_name(leap),
+            reference_id.display(stratum)
+        )
+    }
+}
+
+struct Pending {
+    address: SocketAddr,
+    query: Query,
+}
+
+/// Asks all `targets` at the same time, each once; the answers are in their order.
+///
+/// # Errors
+/// There is no randomness. What fails with one server is its own answer.
+pub fn query(
+    targets: &[Target],
+    timeout: Duration,
+) -> Result<Vec<Result<Reading, QueryError>>, DaemonError> {
+    let mut sockets = Sockets::new();
+    let mut answers: HashMap<usize, Result<Reading, QueryError>> = HashMap::new();
+    let mut pending: HashMap<usize, Pending> = HashMap::new();
+    for (place, target) in targets.iter().enumerate() {
+        match send(&mut sockets, place, target)? {
+            Ok(sent) => drop(pending.insert(place, sent)),
+            Err(error) => drop(answers.insert(place, Err(error))),
+        }
+    }
+    let deadline = HostInstant::now() + timeout;
+    while !pending.is_empty() {
+        let left = deadline.saturating_duration_since(HostInstant::now());
+        if left.is_zero() {
+            break;
+        }
+        wait(&mut sockets, left);
+        let mut buffer = [0; 1_024];
+        while let Ok(received) = sockets.receive(&mut buffer) {
+            let Channel::Peer(PeerId(place)) = received.channel else { continue };
+            let place = usize::from(place);
+            let Some(sent) = pending.get(&place) else { continue };
+            let at = match received.stamp {
+                RawStamp::Kernel(time) => time,
+                _ => realtime(),
+            };
+            if let Some(answer) = judge(sent, at, &buffer[..received.len]) {
+                pending.remove(&place);
+                answers.insert(place, answer);
+            }
+        }
+    }
+    let unanswered = || Err(QueryError::Timeout(timeout.as_secs_f64()));
+    Ok((0..targets.len()).map(|place| answers.remove(&place).unwrap_or_else(unanswered)).collect())
+}
+
+fn send(
+    sockets: &mut Sockets,
+    place: usize,
+    target: &Target,
+) -> Result<Result<Pending, QueryError>, DaemonError> {
+    let random = u64::from_le_bytes(seed()?[..8].try_into().unwrap_or_default());
+    let address = match target.resolve() {
+        Ok(address) => address,
+        Err(error) => return Ok(Err(QueryError::Resolve(error))),
+    };
+    let mut query = Query::new(random, WallTime::UNIX_EPOCH, Instant::default());
+    Ok(match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
+        Ok(RawStamp::System(sent)) => {
+            query.transmitted = sent;
+            Ok(Pending { address, query })
+        }
+        Ok(_) | Err(nb::Error::WouldBlock) => {
+            Err(SocketError::Send(io::ErrorKind::WouldBlock.into()).into())
+        }
+        Err(nb::Error::Other(error)) => Err(error.into()),
+    })
+}
+
+fn wait(sockets: &mut Sockets, left: Duration) {
+    let (channels, mut descriptors): (Vec<_>, Vec<_>) = sockets
+        .descriptors()
+        .map(|(channel, descriptor)| (channel, PollFd::new(descriptor, PollFlags::POLLIN)))
+        .unzip();
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    // Interrupted or not, what is there is received.
+    let _ = poll(&mut descriptors, timeout);
+    drop(descriptors);
+    for channel in channels {
+        sockets.set_ready(channel);
+    }
+}
+
+/// What a datagram answers; `None` if anybody could have sent it.
+fn judge(sent: &Pending, at: WallTime, bytes: &[u8]) -> Option<Result<Reading, QueryError>> {
+    let header = match Packet::parse(bytes) {
+        Ok(packet) => packet.header(),
+        Err(error) => return Some(Err(QueryError::Malformed(error))),
+    };
+    authentic(&header, Some(&sent.query), NtpTimestamp::ZERO).ok()?;
+    let pivot = at.max(NOT_BEFORE);
+    let precision = Span::from_log2_secs(precision());
+    Some(match usable(&header, sent.query.transmitted, at, pivot, precision) {
+        Ok(exchange) => Ok(Reading::new(sent.address, header, &exchange)),
+        Err(reason) => Err(QueryError::Rejected(reason)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_ports_or_not() {
+        for (text, shown) in [
+            ("ntp.example", "ntp.example:123"),
+            ("ntp.example:1123", "ntp.example:1123"),
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("::1", "[::1]:123"),
+            ("[::1]", "[::1]:123"),
+            ("[2001:db8::1]:99", "[2001:db8::1]:99"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), shown);
+        }
+        for text in ["", "a:0", "a:65536", "a b", "[::1]x"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_home_is_a_timeout() {
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let target: Target = closed.to_string().parse().unwrap();
+        let answers = query(&[target], Duration::from_millis(50)).unwrap();
+        assert!(matches!(answers[..], [Err(QueryError::Timeout(_))]), "{answers:?}");
+    }
+}

@@ -1,0 +1,187 @@
+//! The kernel's clock through `ntp_adjtime` (Linux: adjtimex(2)) and clock_settime(2).
+//!
+//! A rate is `freq`, ±500 ppm, and on Linux the length of a tick beside it, for ±10 %.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+use truechimer_core::units::{FreqOffset, Span};
+
+/// Below this `freq` alone does; beyond, the tick's coarser steps help (Linux).
+const FREQ_RANGE: FreqOffset = FreqOffset::from_ppm(480);
+/// The most that `freq` takes on any system.
+const MAX_FREQ: FreqOffset = FreqOffset::from_ppm(500);
+
+/// What the kernel can be told about the quality of its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelStatus {
+    /// Clears STA_UNSYNC.
+    pub synced: bool,
+    /// `maxerror`, rounded up to microseconds.
+    pub max_error: Span,
+    /// `esterror`, rounded up to microseconds.
+    pub estimated_error: Span,
+}
+
+/// Whether rates beyond ±500 ppm are to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// The nominal length of a tick in microseconds, where the tick can be set.
+    nominal_tick: Option<i64>,
+}
+
+impl RateLimits {
+    /// Those of this system.
+    #[must_use]
+    pub fn of_this_system() -> Self {
+        Self { nominal_tick: nominal_tick() }
+    }
+}
+
+fn empty() -> libc::timex {
+    // SAFETY: timex is a C structure of integers, for which all zeros is a valid value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn call(timex: &mut libc::timex) -> Result<(), Errno> {
+    // SAFETY: the pointer is to a timex that lives through the call and is not shared.
+    #[cfg(target_os = "linux")]
+    let state = unsafe { libc::adjtimex(timex) };
+    // SAFETY: as above.
+    #[cfg(not(target_os = "linux"))]
+    let state = unsafe { libc::ntp_adjtime(timex) };
+    Errno::result(state).map(drop)
+}
+
+#[cfg(target_os = "linux")]
+fn nominal_tick() -> Option<i64> {
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten()?;
+    (per_second > 0).then(|| 1_000_000 / per_second)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn nominal_tick() -> Option<i64> {
+    None
+}
+
+/// The rate of `timex` as the kernel adds it up: the tick's and `freq`.
+fn rate(timex: &libc::timex, limits: RateLimits) -> FreqOffset {
+    let freq = FreqOffset::from_scaled_ppm(timex.freq);
+    match limits.nominal_tick {
+        #[cfg(target_os = "linux")]
+        Some(nominal) => freq + tick_rate(timex.tick, nominal),
+        _ => freq,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn tick_rate(tick: i64, nominal: i64) -> FreqOffset {
+    // A tick that is a microsecond longer gains 1/nominal of a second each second.
+    FreqOffset::from_scaled_ppm((tick - nominal) * (65_536_000_000 / nominal))
+}
+
+/// The rate that the kernel's clock runs at. Needs no privilege.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_rate(limits: RateLimits) -> Result<FreqOffset, Errno> {
+    let mut timex = empty();
+    call(&mut timex)?;
+    Ok(rate(&timex, limits))
+}
+
+/// Runs the kernel's clock at `wanted` from now on; the rate that the kernel took.
+///
+/// # Errors
+/// The kernel's; `EPERM` without the privilege.
+pub fn adjust(wanted: FreqOffset, limits: RateLimits) -> Result<FreqOffset, Errno> {
+    let mut timex = empty();
+    timex.modes = libc::MOD_FREQUENCY;
+    let mut freq = wanted;
+    #[cfg(target_os = "linux")]
+    if let Some(nominal) = limits.nominal_tick {
+        let tick = if wanted.abs() <= FREQ_RANGE {
+            nominal
+        } else {
+            let limit = nominal / 10;
+            nominal + ((wanted.as_ratio() * nominal as f64).round() as i64).clamp(-limit, limit)
+        };
+        timex.modes |= libc::ADJ_TICK;
+        timex.tick = tick;
+        freq = wanted - tick_rate(tick, nominal);
+    }
+    timex.freq = freq.clamp(-MAX_FREQ, MAX_FREQ).as_scaled_ppm();
+    call(&mut timex)?;
+    Ok(rate(&timex, limits))
+}
+
+/// Advances the kernel's clock at once.
+///
+/// # Errors
+/// The kernel's; `EPERM` without the privilege, `EINVAL` for a time before 1970.
+#[cfg(target_os = "linux")]
+pub fn step(by: Span) -> Result<(), Errno> {
+    let mut timex = empty();
+    timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+    timex.time.tv_sec = by.as_nanos().div_euclid(1_000_000_000);
+    // With ADJ_NANO this field holds nanoseconds.
+    timex.time.tv_usec = by.as_nanos().rem_euclid(1_000_000_000);
+    call(&mut timex)
+}
+
+/// Advances the kernel's clock at once, by the time that lies between reading and setting less.
+///
+/// # Errors
+/// The kernel's; `EPERM` without the privilege, `EINVAL` for a time before 1970.
+#[cfg(not(target_os = "linux"))]
+pub fn step(by: Span) -> Result<(), Errno> {
+    use nix::sys::time::{TimeSpec, TimeValLike};
+    use nix::time::{ClockId, clock_gettime, clock_settime};
+
+    let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
+    clock_settime(ClockId::CLOCK_REALTIME, now + TimeSpec::nanoseconds(by.as_nanos()))
+}
+
+/// Tells the kernel how good its clock is. Programs read it with ntp_gettime(3), and Linux copies
+/// a synchronised clock to the RTC.
+///
+/// # Errors
+/// The kernel's; `EPERM` without the privilege.
+pub fn set_status(status: &KernelStatus) -> Result<(), Errno> {
+    let mut timex = empty();
+    timex.modes = libc::MOD_STATUS | libc::MOD_MAXERROR | libc::MOD_ESTERROR;
+    timex.status = if status.synced { 0 } else { libc::STA_UNSYNC };
+    timex.maxerror = micros(status.max_error);
+    timex.esterror = micros(status.estimated_error);
+    call(&mut timex)
+}
+
+fn micros(span: Span) -> libc::c_long {
+    let micros = span.as_nanos().max(0).unsigned_abs().div_ceil(1_000);
+    libc::c_long::try_from(micros).unwrap_or(libc::c_long::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_rate_without_privilege() {
+        let rate = read_rate(RateLimits::of_this_system()).unwrap();
+        assert!(rate.abs() <= FreqOffset::from_ppm(100_500));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn ticks_are_a_hundred_ppm() {
+        assert_eq!(tick_rate(10_001, 10_000), FreqOffset::from_ppm(100));
+        assert_eq!(tick_rate(9_000, 10_000), FreqOffset::from_ppm(-100_000));
+    }
+
+    #[test]
+    fn errors_round_up() {
+        assert_eq!(micros(Span::from_nanos(1)), 1);
+        assert_eq!(micros(Span::from_nanos(-1)), 0);
+        assert_eq!(micros(Span::from_micros(7)), 7);
+    }
+}

@@ -19,9 +19,13 @@ pub const MAX_STRATUM: u8 = 16;
 pub const DRIFT_TOLERANCE: FreqOffset = FreqOffset::from_ppm(15);
 /// A root distance from which on a server is of no use (RFC 5905 §7.2, MAXDISP).
 pub const MAX_DISPERSION: Span = Span::from_secs(16);
-/// A root distance beyond which this clock no longer calls itself synchronised. RFC 5905's
-/// MAXDIST is 1 s; ntpd and this use 1.5 s, which bridges a day without any server.
+/// A root distance beyond which this clock no longer calls itself synchronised. DEVIATION:
+/// RFC 5905's MAXDIST is 1 s; ntpd and this use 1.5 s, which bridges a day without any server.
 pub const MAX_DISTANCE: Span = Span::from_millis(1_500);
+
+/// No clock is believed to be further off its nominal rate: ten per cent, what a kernel's tick
+/// can make up for.
+pub const MAX_FREQUENCY: FreqOffset = FreqOffset::from_ppm(100_000);
 
 /// The earliest date that may be "now": era stamps unfold around the later of this and the local
 /// clock, so that a clock that woke in 1970 still reads its servers right until 2094.
@@ -61,11 +65,12 @@ pub struct Config {
     pub control: bool,
     /// The first correction is a step if it is greater than this, later ones never are.
     pub step_threshold: Span,
-    /// The fastest slew, on top of the frequency.
+    /// The fastest slew either way, on top of the frequency.
     pub max_slew: FreqOffset,
     /// The frequency that the clock runs at when the engine starts.
     pub frequency: FreqOffset,
-    /// The stratum to claim for the local clock while there is nothing better, 1 to 15.
+    /// The stratum to claim for the local clock while there is nothing better, 1 to 15; others
+    /// count as the nearest of these.
     pub local_stratum: Option<u8>,
     /// How finely the local clock can be read, as a power of two seconds.
     pub precision: i8,

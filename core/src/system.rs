@@ -1,7 +1,7 @@
 //! What this clock is to others: the system variables of RFC 5905 §9.1.
 
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM};
-use crate::units::{Instant, Span, WallTime};
+use crate::units::{FreqOffset, Instant, Span, WallTime};
 use crate::wire::{LeapIndicator, ReferenceId};
 
 /// The state that a server tells its clients, true at `updated`.
@@ -18,6 +18,8 @@ pub struct SystemState {
     pub root_delay: Span,
     /// Greatest error on that way, but for half the root delay, at `updated`.
     pub root_dispersion: Span,
+    /// How fast that grows: 15 ppm (RFC 5905 §11.2, PHI) and what is not known of the frequency.
+    pub drift: FreqOffset,
     /// What the clock follows.
     pub reference_id: ReferenceId,
     /// When it was last set or corrected.
@@ -36,6 +38,7 @@ impl SystemState {
             precision,
             root_delay: Span::ZERO,
             root_dispersion: Span::ZERO,
+            drift: DRIFT_TOLERANCE,
             reference_id: ReferenceId::from_bytes(*b"INIT"),
             reference_time: WallTime::UNIX_EPOCH,
             updated: now,
@@ -48,10 +51,10 @@ impl SystemState {
         self.stratum < MAX_STRATUM
     }
 
-    /// The root dispersion at `now`: it grows by 15 ppm (RFC 5905 §11.2, PHI).
+    /// The root dispersion at `now`.
     #[must_use]
     pub fn root_dispersion_at(&self, now: Instant) -> Span {
-        self.root_dispersion + DRIFT_TOLERANCE.gain(now - self.updated, 0).0
+        self.root_dispersion + self.drift.gain(now - self.updated, 0).0
     }
 
     /// No further than this is the clock from the truth at `now`, if its sources are honest.

@@ -8,49 +8,67 @@ use crate::units::{FreqOffset, Span, WallTime};
 /// **returned** it, not as it was asked. A step moves only the local clock.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeRun {
+    present: Segment,
+    /// For exchanges that began before the last change.
+    previous: Segment,
+}
+
+/// The time between two changes of the rate.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
     local: WallTime,
     free: WallTime,
-    /// 2^-64 ns that belong to `free`.
+    /// What of `free` is less than a nanosecond, as [`FreqOffset::gain`] counts it.
     carry: u64,
     rate: FreqOffset,
     /// The rate of free-running time seen from the local clock: −c / (1 + c).
     inverse: FreqOffset,
 }
 
-impl FreeRun {
-    /// Free-running time begins as the local clock's, which runs at `rate`.
-    pub fn new(local: WallTime, rate: FreqOffset) -> Self {
-        Self { local, free: local, carry: 0, rate, inverse: inverse(rate) }
+impl Segment {
+    fn new(local: WallTime, free: WallTime, carry: u64, rate: FreqOffset) -> Self {
+        let ratio = rate.as_ratio();
+        let inverse = FreqOffset::from_ratio(-ratio / (1.0 + ratio));
+        Self { local, free, carry, rate, inverse }
     }
 
-    /// Free-running time when the local clock shows `local`.
-    pub fn at(&self, local: WallTime) -> WallTime {
-        self.split(local).0
-    }
-
-    /// From `local` on the clock runs at `rate`.
-    pub fn change_rate(&mut self, local: WallTime, rate: FreqOffset) {
-        (self.free, self.carry) = self.split(local);
-        self.local = local;
-        self.rate = rate;
-        self.inverse = inverse(rate);
-    }
-
-    /// The clock was stepped by `by`.
-    pub fn step(&mut self, by: Span) {
-        self.local += by;
-    }
-
-    fn split(&self, local: WallTime) -> (WallTime, u64) {
+    fn at(&self, local: WallTime) -> (WallTime, u64) {
         let elapsed = local - self.local;
         let (gain, carry) = self.inverse.gain(elapsed, self.carry);
         (self.free + elapsed + gain, carry)
     }
 }
 
-fn inverse(rate: FreqOffset) -> FreqOffset {
-    let ratio = rate.as_ratio();
-    FreqOffset::from_ratio(-ratio / (1.0 + ratio))
+impl FreeRun {
+    /// Free-running time begins as the local clock's, which runs at `rate`.
+    pub fn new(local: WallTime, rate: FreqOffset) -> Self {
+        let segment = Segment::new(local, local, 0, rate);
+        Self { present: segment, previous: segment }
+    }
+
+    /// Free-running time when the local clock shows `local`: now, or not long ago.
+    pub fn at(&self, local: WallTime) -> WallTime {
+        let segment = if local < self.present.local { &self.previous } else { &self.present };
+        segment.at(local).0
+    }
+
+    /// The rate that the local clock runs at.
+    pub const fn rate(&self) -> FreqOffset {
+        self.present.rate
+    }
+
+    /// From `local` on the clock runs at `rate`.
+    pub fn change_rate(&mut self, local: WallTime, rate: FreqOffset) {
+        let (free, carry) = self.present.at(local);
+        self.previous = self.present;
+        self.present = Segment::new(local, free, carry, rate);
+    }
+
+    /// The clock was stepped by `by`.
+    pub fn step(&mut self, by: Span) {
+        self.present.local += by;
+        self.previous.local += by;
+    }
 }
 
 #[cfg(test)]
@@ -66,9 +84,12 @@ mod tests {
         // 1000 s of free-running time later.
         local += Span::from_secs(1_000) + Span::from_millis(100);
         assert!((free.at(local) - (start + Span::from_secs(2_000))).abs() <= Span::from_nanos(1));
+        // What began before the change is seen at the old rate.
+        assert_eq!(free.at(start + Span::from_secs(999)), start + Span::from_secs(999));
         free.step(Span::from_secs(-5));
         local += Span::from_secs(-5);
         assert!((free.at(local) - (start + Span::from_secs(2_000))).abs() <= Span::from_nanos(1));
+        assert_eq!(free.at(start + Span::from_secs(994)), start + Span::from_secs(999));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod free_run;
 pub use free_run::FreeRun;
 
 use crate::clock::{ClockCommand, ClockError, ClockReply};
-use crate::config::Config;
+use crate::config::{Config, MAX_FREQUENCY};
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
@@ -21,6 +21,9 @@ const SLEW_SHARE: i64 = 2;
 const SHORTEST_SLEW: Span = Span::from_secs(1);
 /// And at most this long, if the greatest rate allows.
 const LONGEST_SLEW: Span = Span::from_secs(64);
+
+/// After a clock did not end a slew it is asked again.
+const RETRY: Span = Span::from_secs(16);
 
 /// The books of the clock, and what is to be done next.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Discipline {
         Self {
             control: config.control,
             step_threshold: config.step_threshold,
-            max_slew: config.max_slew,
+            max_slew: config.max_slew.abs(),
             free_run: FreeRun::new(local, config.frequency),
             frequency: config.frequency,
             slew_end: None,
@@ -78,6 +81,11 @@ impl Discipline {
     /// Whether the clock is changed at all, not only watched.
     pub const fn is_controlling(&self) -> bool {
         self.control
+    }
+
+    /// Whether a correction has been made, so that steps are over.
+    pub const fn is_corrected(&self) -> bool {
+        self.corrected
     }
 
     /// Whether a step is with the clock.
@@ -133,6 +141,7 @@ impl Discipline {
             slew => offset.as_secs_f64() / slew.as_ratio(),
         };
         self.slew_end = Some(now + Span::from_secs_f64(secs));
+        let frequency = frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         ClockCommand::Adjust { frequency, slew }
     }
 
@@ -146,7 +155,7 @@ impl Discipline {
     }
 
     /// What the clock did.
-    pub fn handle_reply(&mut self, reply: &ClockReply) {
+    pub fn handle_reply(&mut self, now: Instant, reply: &ClockReply) {
         match *reply {
             ClockReply::Stepped { by, .. } => {
                 self.free_run.step(by);
@@ -155,17 +164,25 @@ impl Discipline {
             }
             ClockReply::Adjusted { at, rate } => {
                 self.free_run.change_rate(at, rate);
-                if let Some(ClockCommand::Adjust { frequency, .. }) = self.awaited.take() {
-                    self.frequency = frequency;
+                if let Some(ClockCommand::Adjust { frequency, slew }) = self.awaited {
+                    self.awaited = None;
+                    // With a slew on top, the clock may have fallen short of it for that alone.
+                    self.frequency = if slew == FreqOffset::ZERO { rate } else { frequency };
                 }
             }
             ClockReply::Failed { command, error } => {
                 if self.awaited == Some(command) {
                     self.awaited = None;
-                    self.slew_end = None;
+                    match command {
+                        ClockCommand::Step(_) => self.corrected = false,
+                        _ => {
+                            let slewing = self.free_run.rate() != self.frequency;
+                            self.slew_end = slewing.then(|| now + RETRY);
+                        }
+                    }
                 }
-                // Without the right to it there is no point in asking again.
-                if error == ClockError::NotPermitted {
+                // There is no point in asking again.
+                if matches!(error, ClockError::NotPermitted | ClockError::Unsupported) {
                     self.control = false;
                 }
             }

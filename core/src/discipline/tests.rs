@@ -32,7 +32,10 @@ fn steps_only_at_the_start() {
     assert!(discipline.is_stepping());
     assert_eq!(discipline.steer(now(1), far, now(1).wall, Span::from_secs(2)), None);
     let stepped = Span::from_millis(-1_500);
-    discipline.handle_reply(&ClockReply::Stepped { by: stepped, now: now(1).wall + stepped });
+    discipline.handle_reply(
+        now(0).mono,
+        &ClockReply::Stepped { by: stepped, now: now(1).wall + stepped },
+    );
     assert_eq!(discipline.offset(now(1).wall + stepped), Some(Span::ZERO));
 
     let farther = consensus(Span::from_millis(-3_000), FreqOffset::ZERO);
@@ -51,7 +54,10 @@ fn slews_what_is_small_and_ends_it_in_time() {
     assert_eq!(frequency, FreqOffset::from_ppm(20));
     assert!((slew.as_ppm() - 125.0).abs() < 1e-6);
     assert_eq!(discipline.deadline(), None, "while the clock has not answered");
-    discipline.handle_reply(&ClockReply::Adjusted { at: now(10).wall, rate: frequency + slew });
+    discipline.handle_reply(
+        now(0).mono,
+        &ClockReply::Adjusted { at: now(10).wall, rate: frequency + slew },
+    );
 
     assert_eq!(discipline.deadline(), Some(now(18).mono));
     assert_eq!(discipline.handle_timeout(now(17).mono), None);
@@ -59,7 +65,7 @@ fn slews_what_is_small_and_ends_it_in_time() {
     assert_eq!(command, ClockCommand::Adjust { frequency, slew: FreqOffset::ZERO });
     // The clock has gained 8 s at 145 ppm by now, of which 20 were due.
     let local = now(18).wall + Span::from_micros(8 * 145);
-    discipline.handle_reply(&ClockReply::Adjusted { at: local, rate: frequency });
+    discipline.handle_reply(now(0).mono, &ClockReply::Adjusted { at: local, rate: frequency });
     assert!(discipline.offset(local).unwrap().abs() < Span::from_nanos(30));
     assert_eq!(discipline.frequency(), frequency);
 }
@@ -71,7 +77,7 @@ fn believes_what_the_clock_returned() {
     discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16)).unwrap();
     // It could only give a tenth.
     let rate = FreqOffset::from_ppm_f64(12.5);
-    discipline.handle_reply(&ClockReply::Adjusted { at: now(0).wall, rate });
+    discipline.handle_reply(now(0).mono, &ClockReply::Adjusted { at: now(0).wall, rate });
     let local = now(8).wall + Span::from_micros(100);
     let left = discipline.offset(local).unwrap();
     assert!((left - Span::from_micros(900)).abs() < Span::from_nanos(30), "{left:.9}");
@@ -83,7 +89,7 @@ fn only_watches_without_permission() {
     let behind = consensus(Span::from_secs(1), FreqOffset::ZERO);
     let command = discipline.steer(now(1), behind, now(1).wall, Span::from_secs(16)).unwrap();
     let error = ClockError::NotPermitted;
-    discipline.handle_reply(&ClockReply::Failed { command, error });
+    discipline.handle_reply(now(0).mono, &ClockReply::Failed { command, error });
     assert!(!discipline.is_controlling());
     assert_eq!(discipline.steer(now(2), behind, now(2).wall, Span::from_secs(16)), None);
     assert_eq!(discipline.offset(now(2).wall), Some(Span::from_secs(1)));

@@ -15,7 +15,7 @@ use heapless::{Deque, Vec};
 use self::report::Report;
 use self::sync::Sync;
 use crate::clock::{ClockCommand, ClockReply};
-use crate::config::{Config, MAX_DISTANCE, PeerConfig};
+use crate::config::{Config, MAX_DISTANCE, MAX_STRATUM, PeerConfig};
 use crate::discipline::Discipline;
 use crate::estimate::{Estimate, Sample};
 use crate::event::{Event, NotSyncedReason};
@@ -97,9 +97,10 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub fn add_peer(&mut self, now: Now, config: &PeerConfig) -> Result<PeerId, TooManyPeers> {
         let place = self.peers.len();
         let first_query = now.mono + STAGGER.times(place as i64);
+        let frequency = self.discipline.frequency();
         self.peers
             .push(Associate {
-                peer: Peer::new(config, first_query),
+                peer: Peer::new(config, first_query, frequency),
                 standing: Standing::default(),
                 received: Stamp::default(),
             })
@@ -253,7 +254,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             }
             Received::Measured { exchange, change } => {
                 associate.received = received;
-                peer.learn(sample(&self.discipline, &exchange));
+                peer.learn(sample(&self.discipline, &exchange), now.mono, &mut self.rng);
                 self.peer_changed(now, id, change);
                 self.steer(now, exchange.received);
             }
@@ -283,7 +284,7 @@ impl<const PEERS: usize> Engine<PEERS> {
 
     fn report_peer(&mut self, place: usize) {
         let Some(Associate { peer, .. }) = self.peers.get(place) else { return };
-        if report::is_bad(peer) {
+        if peer.is_bad() {
             let address = peer.address().map(|address| address.ip());
             let pool = peer.is_pool();
             self.push(Output::BadPeer { peer: PeerId(place as u16), address, pool });
@@ -307,24 +308,22 @@ impl<const PEERS: usize> Engine<PEERS> {
                 Standing::NoMajority
             };
         }
+        // The first correction may be a step, and who answers first is not therefore right.
+        let waiting = || self.peers.iter().any(|associate| associate.peer.is_undecided());
+        if !self.discipline.is_corrected() && waiting() {
+            return;
+        }
         let Some(consensus) = select(&candidates) else { return };
         for candidate in &candidates {
             if let Some(associate) = self.peers.get_mut(candidate.index) {
                 associate.standing = consensus.standing(candidate);
             }
         }
-        let interval = self
-            .peers
-            .iter()
-            .filter(|associate| associate.peer.trust.is_valid())
-            .map(|associate| associate.peer.next_query() - now.mono)
-            .min()
-            .unwrap_or(Span::ZERO);
+        let Some(Associate { peer, .. }) = self.peers.get(consensus.selected.index) else { return };
         let before = self.discipline.frequency();
+        let interval = peer.next_query() - now.mono;
+        self.sync.follow(now, &consensus, peer);
         let command = self.discipline.steer(now, consensus, time, interval);
-        if let Some(peer) = self.peers.get(consensus.selected).map(|associate| &associate.peer) {
-            self.sync.follow(now, peer, time);
-        }
         match command {
             Some(ClockCommand::Adjust { frequency, .. }) => {
                 let offset = self.discipline.offset(now.wall).unwrap_or_default();
@@ -342,7 +341,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     fn handle_clock(&mut self, now: Now, reply: &ClockReply) {
-        self.discipline.handle_reply(reply);
+        self.discipline.handle_reply(now.mono, reply);
         match *reply {
             ClockReply::Stepped { by, now: date } => {
                 for associate in &mut self.peers {
@@ -353,11 +352,14 @@ impl<const PEERS: usize> Engine<PEERS> {
             }
             ClockReply::Adjusted { .. } => self.update_sync(now),
             ClockReply::StatusSet => {}
-            ClockReply::Failed { command, .. } => match command {
-                ClockCommand::Step(_) => self.event(Event::Settimeofday),
-                ClockCommand::Adjust { .. } => self.event(Event::AdjfreqFailed),
-                ClockCommand::Status(_) => {}
-            },
+            ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
+            ClockReply::Failed { command, .. } => {
+                self.event(match command {
+                    ClockCommand::Step(_) => Event::Settimeofday,
+                    _ => Event::AdjfreqFailed,
+                });
+                self.update_sync(now);
+            }
         }
     }
 
@@ -386,15 +388,16 @@ fn sample(discipline: &Discipline, exchange: &Exchange) -> Sample {
         ..*exchange
     };
     let middle = free.sent + (free.received - free.sent).half();
-    Sample { time: middle, offset: free.offset(), delay: free.delay() }
+    Sample { time: middle, offset: free.offset(), delay: free.delay().max(Span::ZERO) }
 }
 
 fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<Candidate> {
-    if !peer.trust.is_valid() {
-        return None;
-    }
     let estimate: Estimate = peer.estimator.estimate()?;
     let remote = peer.remote.as_ref()?;
+    // Behind a server of stratum 15 this clock would be one of 16, which means unsynchronised.
+    if !peer.trust.is_valid() || remote.header.stratum + 1 >= MAX_STRATUM {
+        return None;
+    }
     Some(Candidate {
         index,
         offset: estimate.offset_at(time),

@@ -10,8 +10,6 @@ use crate::units::{Instant, Span};
 
 /// Between two reports (OpenNTPD's REPORT_INTERVAL).
 const INTERVAL: Span = Span::from_secs(24 * 3_600);
-/// Queries after which a peer that is not valid counts as judged, not as new.
-const JUDGED_AFTER: u64 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -40,20 +38,11 @@ impl Report {
             peers.iter().filter(|associate| condition(&associate.peer)).count()
         };
         let reachable = count(|peer| peer.trust.reach() != 0);
-        let unreachable = count(|peer| peer.trust.reach() == 0 && is_judged(peer));
+        let unreachable = count(|peer| peer.trust.reach() == 0 && peer.is_bad());
         let called_for = reachable == peers.len() || 2 * unreachable >= peers.len();
-        if called_for && count(is_bad) > 0 {
+        if called_for && count(Peer::is_bad) > 0 {
             self.last = Some(now);
             self.pending = 0..peers.len();
         }
     }
-}
-
-/// Whether the peer has had its chance and failed.
-pub(super) fn is_bad(peer: &Peer) -> bool {
-    !peer.trust.is_valid() && is_judged(peer)
-}
-
-fn is_judged(peer: &Peer) -> bool {
-    peer.counters.sent >= JUDGED_AFTER || u64::from(peer.resolve_attempts()) >= JUDGED_AFTER
 }

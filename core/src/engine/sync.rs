@@ -4,19 +4,19 @@
 //! and stays so until it is found far outside or the error bound, growing by 15 ppm while no
 //! source answers, is no longer worth the name.
 
+use super::DEVIATIONS;
 use crate::clock::ClockStatus;
 use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM};
 use crate::peer::Peer;
+use crate::select::Consensus;
 use crate::system::SystemState;
-use crate::units::{Instant, Now, Span, WallTime};
+use crate::units::{FreqOffset, Instant, Now, Span};
 use crate::wire::{LeapIndicator, ReferenceId};
 
 /// Within this the clock counts as right even if the source claims to be better than that.
 const CLOSE: Span = Span::from_millis(1);
 /// Beyond this, and the source's root distance, it is wrong (RFC 5905 §7.2, STEPT).
 const FAR: Span = Span::from_millis(128);
-/// Root dispersion of a clock that is its own reference: nothing is claimed of it.
-const LOCAL_DISPERSION: Span = Span::ZERO;
 /// The reference id of a local clock above stratum 1, as ntpd and chrony give it.
 const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
 
@@ -35,7 +35,11 @@ impl Sync {
     pub(super) const fn new(config: &Config) -> Self {
         Self {
             synced: false,
-            local_stratum: config.local_stratum,
+            local_stratum: match config.local_stratum {
+                Some(0) => Some(1),
+                Some(stratum) if stratum >= MAX_STRATUM => Some(MAX_STRATUM - 1),
+                chosen => chosen,
+            },
             precision: config.precision,
             followed: None,
             offset: Span::ZERO,
@@ -46,27 +50,26 @@ impl Sync {
         self.synced
     }
 
-    /// The clock follows `peer`, as of free-running `time`.
-    pub(super) fn follow(&mut self, now: Now, peer: &Peer, time: WallTime) {
+    /// The clock follows `consensus`, of which `peer` is the selected one.
+    pub(super) fn follow(&mut self, now: Now, consensus: &Consensus, peer: &Peer) {
         let (Some(remote), Some(estimate), Some(address)) =
             (&peer.remote, peer.estimator.estimate(), peer.address())
         else {
             return;
         };
         let header = &remote.header;
-        let delay = estimate.delay.max(Span::ZERO);
-        let jitter = Span::from_secs_f64(estimate.deviation_at(time));
-        let aged = DRIFT_TOLERANCE.gain(now.mono - remote.at, 0).0;
+        let root_delay = header.root_delay.to_span() + estimate.delay.max(Span::ZERO);
+        let selected = &consensus.selected;
+        let unknown = DEVIATIONS * consensus.frequency_deviation;
         self.followed = Some(SystemState {
             leap: header.leap,
             stratum: header.stratum.saturating_add(1).min(MAX_STRATUM),
             precision: self.precision,
-            root_delay: header.root_delay.to_span() + delay,
-            root_dispersion: header.root_dispersion.to_span()
-                + Span::from_log2_secs(header.precision.min(0))
-                + Span::from_log2_secs(self.precision)
-                + jitter
-                + aged,
+            root_delay,
+            root_dispersion: selected.distance - root_delay.half()
+                + (consensus.offset - selected.offset).abs()
+                + Span::from_log2_secs(self.precision),
+            drift: DRIFT_TOLERANCE + FreqOffset::from_ratio(unknown),
             reference_id: ReferenceId::from_addr(address.ip()),
             reference_time: now.wall,
             updated: now.mono,
@@ -80,7 +83,7 @@ impl Sync {
         followed.reference_time = now.wall;
         self.offset = offset;
         let distance = followed.root_distance_at(now.mono);
-        let synced = if distance > MAX_DISTANCE {
+        let synced = if distance + offset.abs() > MAX_DISTANCE {
             false
         } else if self.synced {
             offset.abs() <= distance + FAR
@@ -94,9 +97,7 @@ impl Sync {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let followed = self.followed.as_ref().filter(|_| self.synced)?;
         let room = MAX_DISTANCE - self.distance(followed, followed.updated);
-        Some(
-            followed.updated + Span::from_secs_f64(room.as_secs_f64() / DRIFT_TOLERANCE.as_ratio()),
-        )
+        Some(followed.updated + Span::from_secs_f64(room.as_secs_f64() / followed.drift.as_ratio()))
     }
 
     /// Whether the clock has just become unsynchronised by growing too old.
@@ -120,7 +121,9 @@ impl Sync {
                 stratum,
                 precision: self.precision,
                 root_delay: Span::ZERO,
-                root_dispersion: LOCAL_DISPERSION + Span::from_log2_secs(self.precision),
+                // It is its own reference: no more is wrong with it than how it is read.
+                root_dispersion: Span::from_log2_secs(self.precision),
+                drift: DRIFT_TOLERANCE,
                 reference_id: match stratum {
                     1 => ReferenceId::LOCAL,
                     _ => ReferenceId::from_bytes(LOCAL_ADDRESS),

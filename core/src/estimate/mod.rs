@@ -76,23 +76,26 @@ fn wander(secs: f64) -> f64 {
 }
 
 /// The last samples of one source.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Estimator {
     samples: Deque<Sample, WINDOW>,
+    /// What the frequency is taken to be until samples say otherwise.
+    prior: FreqOffset,
 }
 
 impl Estimator {
-    /// One that has seen nothing.
+    /// One that has seen nothing, for a clock whose frequency is about `prior`.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { samples: Deque::new() }
+    pub const fn new(prior: FreqOffset) -> Self {
+        Self { samples: Deque::new(), prior }
     }
 
     /// Takes a sample in. False if it lies so far from the expected place that all before it was
-    /// forgotten.
+    /// forgotten, but for the frequency.
     pub fn update(&mut self, sample: Sample) -> bool {
         let steady = self.expects(&sample);
         if !steady {
+            self.prior = self.frequency();
             self.samples.clear();
         }
         if self.samples.is_full() {
@@ -101,6 +104,12 @@ impl Estimator {
         // There is room: a place has just been made.
         let _ = self.samples.push_back(sample);
         steady
+    }
+
+    /// The best guess at the frequency, sample or not.
+    #[must_use]
+    pub fn frequency(&self) -> FreqOffset {
+        self.estimate().map_or(self.prior, |estimate| estimate.frequency)
     }
 
     fn expects(&self, sample: &Sample) -> bool {
@@ -124,12 +133,12 @@ impl Estimator {
         let unknown = least.as_secs_f64().max(0.0) / (2.0 * count * count);
         let floor = STAMP_NOISE + mean_excess / 2.0 + unknown;
 
-        // Weighted least squares on values centred on the newest sample, with the prior on the
-        // frequency as one more row.
+        // Weighted least squares on values centred on the newest sample and less what the prior
+        // frequency explains; the prior is one more row.
         let (mut s, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for sample in &self.samples {
             let x = (sample.time - newest.time).as_secs_f64();
-            let y = (sample.offset - newest.offset).as_secs_f64();
+            let y = (sample.offset - newest.offset).as_secs_f64() - self.prior.as_ratio() * x;
             let deviation = floor + excess(sample) / 2.0;
             let weight = 1.0 / (deviation * deviation + wander(x));
             s += weight;
@@ -143,7 +152,7 @@ impl Estimator {
         Some(Estimate {
             time: newest.time,
             offset: newest.offset + Span::from_secs_f64((sxx * sy - sx * sxy) / determinant),
-            frequency: FreqOffset::from_ratio((s * sxy - sx * sy) / determinant),
+            frequency: self.prior + FreqOffset::from_ratio((s * sxy - sx * sy) / determinant),
             offset_deviation: libm::sqrt(sxx / determinant),
             frequency_deviation: libm::sqrt(s / determinant),
             delay: least,
@@ -165,7 +174,7 @@ mod tests {
 
     #[test]
     fn finds_offset_and_frequency() {
-        let mut estimator = Estimator::new();
+        let mut estimator = Estimator::new(FreqOffset::ZERO);
         assert_eq!(estimator.estimate(), None);
         for n in 0..20 {
             let x = f64::from(n) * 16.0;
@@ -182,7 +191,7 @@ mod tests {
 
     #[test]
     fn late_samples_hardly_count() {
-        let mut estimator = Estimator::new();
+        let mut estimator = Estimator::new(FreqOffset::ZERO);
         for n in 0..8 {
             let late = if n % 2 == 1 { 0.02 } else { 0.0 };
             assert!(estimator.update(sample(f64::from(n) * 4.0, late / 2.0, 1e-3 + late)));
@@ -192,12 +201,25 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_starts_anew() {
-        let mut estimator = Estimator::new();
-        for n in 0..8 {
-            estimator.update(sample(f64::from(n) * 16.0, 0.0, 1e-3));
+    fn a_jump_starts_anew_but_keeps_the_frequency() {
+        let mut estimator = Estimator::new(FreqOffset::ZERO);
+        for n in 0..20 {
+            let x = f64::from(n) * 16.0;
+            estimator.update(sample(x, -80e-6 * x, 1e-3));
         }
-        assert!(!estimator.update(sample(130.0, 0.5, 1e-3)));
-        assert_eq!(estimator.estimate().unwrap().offset, Span::from_millis(500));
+        assert!(!estimator.update(sample(330.0, 0.5, 1e-3)));
+        let estimate = estimator.estimate().unwrap();
+        assert_eq!(estimate.offset, Span::from_millis(500));
+        assert!((estimate.frequency.as_ppm() + 80.0).abs() < 0.1, "{}", estimate.frequency);
+    }
+
+    #[test]
+    fn the_known_frequency_outweighs_few_samples() {
+        let mut estimator = Estimator::new(FreqOffset::from_ppm(-80));
+        for (x, delay) in [(0.0, 0.020), (2.0, 0.021), (4.0, 0.023), (6.0, 0.0205)] {
+            estimator.update(sample(x, -80e-6 * x + (delay - 0.02) / 2.0, delay));
+        }
+        let estimate = estimator.estimate().unwrap();
+        assert!((estimate.frequency.as_ppm() + 80.0).abs() < 20.0, "{}", estimate.frequency);
     }
 }

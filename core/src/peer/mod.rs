@@ -17,7 +17,7 @@ use self::poll::Poll;
 use self::trust::Trust;
 use crate::config::{DRIFT_TOLERANCE, NOT_BEFORE, PeerConfig};
 use crate::estimate::{Estimator, Sample};
-use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
+use crate::units::{FreqOffset, Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet};
 
 pub use query::Query;
@@ -26,6 +26,10 @@ pub use validity::{Exchange, Reject, authentic, usable};
 
 /// How long a reply is waited for, unless the next query is sooner (OpenNTPD's QUERYTIME_MAX).
 const REPLY_TIMEOUT: Span = Span::from_secs(15);
+/// Queries, or attempts to resolve a name, that a new peer may need to show what it is worth.
+const UNDECIDED: u64 = 4;
+/// Queries, or attempts to resolve a name, after which a peer that is not valid is a bad one.
+const JUDGED: u64 = 8;
 /// Between two attempts to have a name resolved, at first; doubled up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Span = Span::from_secs(2);
 /// The longest time between two attempts to have a name resolved.
@@ -43,7 +47,7 @@ pub struct PeerId(pub u16);
 /// What passed between us and a peer since it was added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Queries that left.
+    /// Queries that were to be sent.
     pub sent: u64,
     /// Replies that were used.
     pub used: u64,
@@ -82,6 +86,10 @@ pub struct Peer {
     addresses: heapless::Vec<SocketAddr, MAX_ADDRESSES>,
     /// Which of them is asked.
     current: usize,
+    /// It has not answered: the next query goes to the next one.
+    abandoned: bool,
+    /// The addresses come from a name, which can be looked up again.
+    named: bool,
     query: Option<Query>,
     next_query: Instant,
     resolve_attempts: u32,
@@ -114,12 +122,15 @@ pub enum Received {
 }
 
 impl Peer {
-    /// A peer that asks for the first time at `first_query`.
-    pub fn new(config: &PeerConfig, first_query: Instant) -> Self {
+    /// A peer that asks for the first time at `first_query`, for a clock whose frequency is about
+    /// `frequency`.
+    pub fn new(config: &PeerConfig, first_query: Instant, frequency: FreqOffset) -> Self {
         Self {
             pool: config.pool,
             addresses: config.address.into_iter().collect(),
             current: 0,
+            abandoned: false,
+            named: config.address.is_none(),
             query: None,
             next_query: first_query,
             resolve_attempts: 0,
@@ -127,7 +138,7 @@ impl Peer {
             last_malformed: None,
             trust: Trust::NEW,
             poll: Poll::new(config),
-            estimator: Estimator::new(),
+            estimator: Estimator::new(frequency),
             remote: None,
             counters: Counters::default(),
         }
@@ -146,9 +157,20 @@ impl Peer {
         self.query.map_or(self.next_query, |query| query.deadline.min(self.next_query))
     }
 
-    /// How often its name was looked up.
-    pub const fn resolve_attempts(&self) -> u32 {
-        self.resolve_attempts
+    /// Whether it is too new to say that it will not answer: the first step of the clock waits
+    /// for it.
+    pub fn is_undecided(&self) -> bool {
+        let attempts = match self.address() {
+            Some(_) => self.counters.sent,
+            None => self.resolve_attempts.into(),
+        };
+        !self.trust.is_valid() && attempts <= UNDECIDED
+    }
+
+    /// Whether it has had its chance and failed.
+    pub fn is_bad(&self) -> bool {
+        let attempts = self.counters.sent.max(self.resolve_attempts.into());
+        !self.trust.is_valid() && attempts >= JUDGED
     }
 
     pub const fn next_query(&self) -> Instant {
@@ -158,12 +180,10 @@ impl Peer {
     /// Does the one thing that is due: gives up a query, or sends one, or asks for an address.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut ChaCha8Rng) -> Due {
         if self.query.take_if(|query| query.deadline <= now.mono).is_some() {
-            self.poll.lost();
-            let change = self.trust.lost(self.poll.unanswered());
-            if !self.trust.is_valid() && self.addresses.len() > 1 {
-                self.turn_to_next_address();
-            }
-            return Due::Lost(change);
+            return Due::Lost(self.give_up());
+        }
+        if self.abandoned {
+            self.turn_to_next_address();
         }
         let Some(to) = self.address() else {
             let pause = FIRST_RETRY.times(1 << self.resolve_attempts.min(10)).min(LONGEST_RETRY);
@@ -190,8 +210,17 @@ impl Peer {
     /// The query could not be sent: nothing is to be waited for.
     pub fn handle_send_failed(&mut self) -> Option<Change> {
         self.query.take()?;
+        let change = self.give_up();
+        // There may be no way to this address at all, as to one of IPv6 without IPv6.
+        self.abandoned |= self.addresses.len() > 1;
+        change
+    }
+
+    fn give_up(&mut self) -> Option<Change> {
         self.poll.lost();
-        self.trust.lost(self.poll.unanswered())
+        let change = self.trust.lost(self.poll.unanswered());
+        self.abandoned = !self.trust.is_valid() && (self.named || self.addresses.len() > 1);
+        change
     }
 
     /// The name has these addresses; more than [`MAX_ADDRESSES`] are left out.
@@ -237,15 +266,29 @@ impl Peer {
         }
     }
 
-    /// Takes a measurement into the estimate.
-    pub fn learn(&mut self, sample: Sample) {
+    /// Takes a measurement into the estimate. After a surprise the next one is due soon.
+    pub fn learn(&mut self, sample: Sample, now: Instant, rng: &mut ChaCha8Rng) {
         let steady = self.estimator.update(sample);
         self.poll.answered(steady);
+        if !steady {
+            self.next_query = self.next_query.min(now + self.poll.next(rng));
+        }
     }
 
+    /// The next address is another server: of the one before only the frequency is kept. After
+    /// the last one the name is looked up again.
     fn turn_to_next_address(&mut self) {
-        self.current = (self.current + 1) % self.addresses.len();
-        self.estimator = Estimator::new();
+        self.abandoned = false;
+        self.current += 1;
+        if self.current >= self.addresses.len() {
+            self.current = 0;
+            if self.named {
+                self.addresses.clear();
+                self.resolve_attempts = 0;
+            }
+        }
+        self.trust = Trust::NEW;
+        self.estimator = Estimator::new(self.estimator.frequency());
         self.remote = None;
         self.last_transmit = NtpTimestamp::ZERO;
     }
@@ -278,10 +321,12 @@ impl Peer {
             _ => self.poll.suspend(rng),
         };
         self.next_query = now + pause;
-        // RATE asks for patience and says nothing against the server's time.
+        // Only a server that says so itself is not to be believed; RATE asks for no more than
+        // patience, and odd times may have come about on the way.
         let change = match reason {
             Reject::Kiss(KissCode::RATE) => None,
-            _ => self.trust.distrust(),
+            Reject::Kiss(_) | Reject::Alarm | Reject::Stratum(_) => self.trust.distrust(),
+            _ => None,
         };
         Received::Suspended { reason, pause, change }
     }

@@ -3,7 +3,7 @@
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
-use crate::config::{MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
+use crate::config::{DEFAULT_MAX_POLL, MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
 use crate::units::Span;
 
 /// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
@@ -119,9 +119,10 @@ impl Poll {
         jittered(pause.max(self.interval), rng)
     }
 
-    /// The server wants to be asked less often: twice the interval from now on, and a pause.
+    /// The server wants to be asked less often: twice the interval from now on, but no more than
+    /// the usual greatest one, and a pause.
     pub fn slow_down(&mut self, rng: &mut ChaCha8Rng) -> Span {
-        self.min = self.min.saturating_add(1).min(MAX_POLL_LIMIT);
+        self.min = self.min.saturating_add(1).min(self.max.max(DEFAULT_MAX_POLL));
         self.max = self.max.max(self.min);
         self.interval = self.interval.times(2).min(Span::from_log2_secs(self.max));
         self.start = None;

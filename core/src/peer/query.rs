@@ -21,7 +21,7 @@ impl Query {
     #[must_use]
     pub const fn new(random: u64, transmitted: WallTime, deadline: Instant) -> Self {
         // Zero means "unknown" on the wire, so it cannot serve.
-        let stamp = NtpTimestamp::from_bits(random | 1);
+        let stamp = NtpTimestamp::from_bits(if random == 0 { 1 } else { random });
         Self { stamp, transmitted, deadline }
     }
 
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(one_bytes[0], 0x23);
         assert_eq!(one_bytes[1..40], [0; 39]);
         assert_eq!(one_bytes[..40], other_bytes[..40]);
-        assert_eq!(one_bytes[40..], 0x1234_5678_9abc_def1u64.to_be_bytes());
+        assert_eq!(one_bytes[40..], 0x1234_5678_9abc_def0u64.to_be_bytes());
         assert_eq!(other_bytes[40..], 1u64.to_be_bytes());
     }
 }

@@ -186,12 +186,16 @@ pub fn usable(
         return Err(Reject::ServerTime);
     }
     let distance = header.root_delay.to_span().half() + header.root_dispersion.to_span();
-    if distance >= MAX_DISPERSION || header.reference_time.unfold(server_sent) > server_sent {
+    let future =
+        !header.reference_time.is_zero() && header.reference_time.unfold(server_sent) > server_sent;
+    if distance >= MAX_DISPERSION || future {
         return Err(Reject::RootDistance);
     }
     let exchange = Exchange { sent, server_received, server_sent, received };
     let delay = exchange.delay();
-    if delay < -precision {
+    // DEVIATION: RFC 5905 §8 takes any negative delay for the precision. Up to the precision of
+    // both clocks it is that; beyond, as OpenNTPD holds, one of the clocks moved.
+    if delay < -(precision + Span::from_log2_secs(header.precision.min(0))) {
         return Err(Reject::NegativeDelay(delay));
     }
     Ok(exchange)

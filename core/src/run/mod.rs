@@ -43,13 +43,16 @@ pub struct Node<S, C, const PEERS: usize> {
     /// What the server did.
     pub served: ServerCounters,
     last_malformed: Option<Instant>,
+    /// The clock was stepped, and what has arrived but not been read may be stamped by the old
+    /// time.
+    stepped: bool,
 }
 
 impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS> {
     /// Binds them.
     pub const fn new(engine: Engine<PEERS>, socket: S, clock: C) -> Self {
         let served = ServerCounters { received: 0, answered: 0, refused: [0; Refusal::KINDS] };
-        Self { engine, socket, clock, served, last_malformed: None }
+        Self { engine, socket, clock, served, last_malformed: None, stepped: false }
     }
 
     /// Takes what has arrived, up to a limit, and does what is due. What the loop cannot do
@@ -76,8 +79,10 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         for taken in 0..BATCH {
             match self.socket.receive(&mut buffer) {
                 Ok(received) => self.dispatch(received, &buffer, sink),
-                Err(nb::Error::WouldBlock) if taken > 0 => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.stepped = false;
+                    return if taken > 0 { Ok(()) } else { Err(error) };
+                }
             }
         }
         Ok(())
@@ -90,12 +95,14 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         sink: &mut impl FnMut(Output),
     ) {
         let Received { channel, from, stamp, len } = received;
-        let bytes = buffer.get(..len).unwrap_or(buffer);
+        // What fills the buffer was cut off: nothing of it is a packet.
+        let bytes = buffer.get(..len).filter(|_| len < BUFFER).unwrap_or_default();
         let received = self.clock.stamp(stamp);
         match channel {
             Channel::Peer(peer) => {
                 self.input(Input::Datagram { peer, from, received, bytes }, sink);
             }
+            Channel::Listener(_) if self.stepped => self.served.received += 1,
             Channel::Listener(listener) => {
                 self.served.received += 1;
                 let now = self.clock.now();
@@ -164,9 +171,10 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
 
     fn command(&mut self, command: ClockCommand) -> ClockReply {
         let reply = match command {
-            ClockCommand::Step(by) => {
-                self.clock.step(by).map(|by| ClockReply::Stepped { by, now: self.clock.now().wall })
-            }
+            ClockCommand::Step(by) => self.clock.step(by).map(|by| {
+                self.stepped = true;
+                ClockReply::Stepped { by, now: self.clock.now().wall }
+            }),
             ClockCommand::Adjust { frequency, slew } => self
                 .clock
                 .adjust(frequency, slew)

@@ -98,7 +98,7 @@ pub fn respond(
         Verdict::Kiss(code) => (LeapIndicator::Alarm, 0, ReferenceId::from_bytes(code.to_bytes())),
         // Stratum 16 is 0 on the wire (RFC 5905 §7.3).
         Verdict::Answer if !state.is_synchronised() => {
-            (LeapIndicator::Alarm, 0, state.reference_id)
+            (LeapIndicator::Alarm, 0, ReferenceId::from_bytes(KissCode::INIT.to_bytes()))
         }
         Verdict::Answer => (state.leap, state.stratum, state.reference_id),
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::units::Span;
+use crate::units::{FreqOffset, Span};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ fn state() -> SystemState {
         precision: -23,
         root_delay: Span::from_millis(20),
         root_dispersion: Span::from_millis(5),
+        drift: FreqOffset::from_ppm(15),
         reference_id: ReferenceId::from_ipv4(Ipv4Addr::new(192, 0, 2, 1)),
         reference_time: WallTime::from_unix(1_800_000_000, 0),
         updated: Instant::from_nanos(1_000_000_000),

@@ -65,6 +65,13 @@ pub trait DatagramSocket {
         datagram: &[u8],
     ) -> nb::Result<RawStamp, Self::Error>;
 
+    /// Says when a query really left, if that is known better than [`query`](Self::query) could
+    /// say: it waited for its neighbour's address, or its stamp came later. Called before each
+    /// datagram is handled, until there is no more to say.
+    fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        None
+    }
+
     /// Sends an answer from the listener that the question came to.
     ///
     /// # Errors

@@ -77,7 +77,12 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
     fn receive(&mut self, sink: &mut impl FnMut(Output)) -> nb::Result<(), S::Error> {
         let mut buffer = [0; BUFFER];
         for taken in 0..BATCH {
-            match self.socket.receive(&mut buffer) {
+            let received = self.socket.receive(&mut buffer);
+            while let Some((peer, stamp)) = self.socket.departed() {
+                let at = self.clock.stamp(stamp);
+                self.input(Input::Sent { peer, at }, sink);
+            }
+            match received {
                 Ok(received) => self.dispatch(received, &buffer, sink),
                 Err(error) => {
                     self.stepped = false;

@@ -41,6 +41,10 @@ struct End {
     world: Shared,
     is_server: bool,
     counter: Counter,
+    /// How long a query waits before it leaves.
+    wait: Span,
+    /// When the last query left, until that is told.
+    departure: Option<Instant>,
 }
 
 impl DatagramSocket for End {
@@ -54,10 +58,16 @@ impl DatagramSocket for End {
     ) -> nb::Result<RawStamp, Infallible> {
         assert_eq!(to, SERVER);
         let mut world = self.world.borrow_mut();
-        let arrival = world.time + DELAY;
-        world.to_server.push_back((arrival, datagram.to_vec()));
+        let departure = world.time + self.wait;
+        world.to_server.push_back((departure + DELAY, datagram.to_vec()));
         world.sent += 1;
+        self.departure = Some(departure);
         Ok(RawStamp::Counter(self.counter.read(world.time)))
+    }
+
+    fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        let departure = self.departure.take_if(|at| *at <= self.world.borrow().time)?;
+        Some((PeerId(0), RawStamp::Counter(self.counter.read(departure))))
     }
 
     fn reply(
@@ -158,7 +168,8 @@ fn node(
     let timex = SoftwareClock::new(counter.read(time), world.borrow().wall() + offset);
     let clock = Clock { world: world.clone(), counter, timex, status: None };
     let engine = Engine::new(config, clock.now(), [u8::from(is_server); 32]);
-    Node::new(engine, End { world: world.clone(), is_server, counter }, clock)
+    let end = End { world: world.clone(), is_server, counter, wait: Span::ZERO, departure: None };
+    Node::new(engine, end, clock)
 }
 
 struct Pair {
@@ -248,6 +259,14 @@ fn a_small_error_is_never_stepped() {
     assert!(pair.error().abs() < Span::from_micros(5), "{:.9}", pair.error());
     assert!(!pair.events.iter().any(|event| event.starts_with("set local clock")));
     assert!(pair.events.iter().any(|event| event.starts_with("adjusting local clock by -0.0")));
+}
+
+#[test]
+fn a_query_that_has_to_wait_counts_from_when_it_left() {
+    let mut pair = Pair::new(Span::from_millis(-40), FreqOffset::from_ppm(20));
+    pair.client.socket.wait = Span::from_millis(3);
+    pair.run(900);
+    assert!(pair.error().abs() < Span::from_micros(5), "{:.9}", pair.error());
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! The appliance: the engine over the network, its clock and the real-time clock.
+//!
+//! Decides when each of them has its turn and when to come back; it never judges time, nor waits.
+
+use core::fmt;
+
+use embedded_time::Clock;
+use heapless::{Deque, Vec};
+use smoltcp::phy::Device;
+use truechimer_core::config::{Config, PeerConfig};
+use truechimer_core::event::Event;
+use truechimer_core::hal::Rtc;
+use truechimer_core::io::Output;
+use truechimer_core::run::Node;
+use truechimer_core::units::Instant;
+use truechimer_core::{Engine, PeerId, Snapshot, TooManyPeers};
+
+use crate::clock::SystemClock;
+use crate::net::{self, Stack};
+use crate::rtc::Keeper;
+
+/// Events that one turn may bring; of more the newest are lost, and counted.
+const EVENTS: usize = 32;
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Error<E> {
+    /// The network, for good.
+    Net(net::Error),
+    /// Setting the real-time clock; it will be tried again.
+    Rtc(E),
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(error) => write!(f, "network: {error}"),
+            Self::Rtc(error) => write!(f, "real-time clock: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+
+/// An NTP client of up to `PEERS` servers, and a server.
+#[derive(Debug)]
+pub struct App<'a, D, C, R, const PEERS: usize> {
+    node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, PEERS>,
+    names: Vec<&'static str, PEERS>,
+    rtc: Option<Keeper<R>>,
+    events: Deque<Event<'static>, EVENTS>,
+    lost_events: u32,
+    /// The last turn took something in, so there may be more.
+    busy: bool,
+}
+
+impl<'a, D, C, R, const PEERS: usize> App<'a, D, C, R, PEERS>
+where
+    D: Device,
+    C: Clock<T: Into<u64>>,
+    R: Rtc,
+{
+    /// An appliance without peers. The clock must have been [started](crate::rtc::start) from
+    /// `rtc`, if there is one.
+    #[must_use]
+    pub fn new(mut stack: Stack<'a, D, C, PEERS>, rtc: Option<R>, config: &Config) -> Self {
+        let clock = stack.clock();
+        let engine = Engine::new(config, clock.now(), stack.fork_seed());
+        Self {
+            node: Node::new(engine, stack, clock),
+            names: Vec::new(),
+            rtc: rtc.map(Keeper::new),
+            events: Deque::new(),
+            lost_events: 0,
+            busy: false,
+        }
+    }
+
+    /// Adds a peer, which the log calls `name`. Names are not looked up yet: `config` must have
+    /// an address, or the peer is never asked.
+    ///
+    /// # Errors
+    /// There are `PEERS` already.
+    pub fn add_peer(
+        &mut self,
+        name: &'static str,
+        config: &PeerConfig,
+    ) -> Result<PeerId, TooManyPeers> {
+        let id = self.node.engine.add_peer(self.node.clock.now(), config)?;
+        self.names.push(name).map_err(|_| TooManyPeers)?;
+        Ok(id)
+    }
+
+    /// Takes frames in, does what is due, and returns the next event; under the feature `defmt` it
+    /// has been logged. To be called again while there is one, when a frame comes, and at
+    /// [`poll_at`](Self::poll_at).
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] if there is no event; another is what failed, and says nothing
+    /// against calling it again.
+    pub fn poll(&mut self) -> nb::Result<Event<'static>, Error<R::Error>> {
+        if let Some(event) = self.next_event() {
+            return Ok(event);
+        }
+        let turn = self.turn();
+        self.busy = turn.is_ok();
+        if let Err(nb::Error::Other(error)) = turn {
+            return Err(nb::Error::Other(Error::Net(error)));
+        }
+        self.keep_rtc()?;
+        self.next_event().ok_or(nb::Error::WouldBlock)
+    }
+
+    /// When to [`poll`](Self::poll) next if no frame comes before; not in the future if there is
+    /// more to do at once.
+    pub fn poll_at(&mut self) -> Instant {
+        let now = self.node.clock.mono();
+        if self.busy || !self.events.is_empty() {
+            return now;
+        }
+        let rtc = self.rtc.as_ref().and_then(Keeper::deadline);
+        [self.node.engine.next_deadline(), self.node.socket.poll_at(), rtc]
+            .into_iter()
+            .flatten()
+            .fold(now + SystemClock::<C>::unread_limit(), Instant::min)
+    }
+
+    /// The network, for its addresses and routes.
+    pub fn stack(&mut self) -> &mut Stack<'a, D, C, PEERS> {
+        &mut self.node.socket
+    }
+
+    /// What can be seen of the engine.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        self.node.engine.snapshot(self.node.clock.now())
+    }
+
+    /// Events that were lost because one turn brought more than there was room for.
+    #[must_use]
+    pub const fn lost_events(&self) -> u32 {
+        self.lost_events
+    }
+
+    fn turn(&mut self) -> nb::Result<(), net::Error> {
+        let Self { node, names, events, lost_events, .. } = self;
+        node.turn(&mut |output| {
+            let event = match output {
+                Output::Event(event) => event,
+                Output::BadPeer { peer, address, pool } => {
+                    let name = names.get(usize::from(peer.0)).copied().unwrap_or_default();
+                    Event::BadPeer { name, address, pool }
+                }
+                // Rejected datagrams are counted; names are not looked up.
+                _ => return,
+            };
+            if events.push_back(event).is_err() {
+                *lost_events = lost_events.saturating_add(1);
+            }
+        })
+    }
+
+    fn keep_rtc(&mut self) -> Result<(), nb::Error<Error<R::Error>>> {
+        let Some(rtc) = &mut self.rtc else { return Ok(()) };
+        let now = self.node.clock.now();
+        let synced = self.node.engine.snapshot(now).synced;
+        rtc.keep(synced, now).map_err(|error| nb::Error::Other(Error::Rtc(error)))
+    }
+
+    fn next_event(&mut self) -> Option<Event<'static>> {
+        let event = self.events.pop_front();
+        #[cfg(feature = "defmt")]
+        event.inspect(crate::log::event);
+        event
+    }
+}

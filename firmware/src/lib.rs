@@ -1,0 +1,56 @@
+//! truechimer on a network appliance: the core bound to smoltcp, a hardware counter and a
+//! real-time clock. `no_std`, without allocation or `unsafe`; boards bring the drivers.
+//!
+//! ```text
+//!   frames ──► net::Stack ──► core::run::Node ──► events
+//!  (smoltcp's   sockets,          Engine             │ App::poll
+//!   Device)     stamps              │ step, adjust   ▼
+//!                                   ▼             the log (defmt)
+//!   counter ──► counter ──► clock::SystemClock ◄──► rtc (hal::Rtc)
+//! (embedded-    unfolds         timex            at boot, and set
+//!  time Clock)  its wraps         │              while synced
+//!                                 ▼
+//!                       now() from anywhere
+//! ```
+//!
+//! A main loop starts the clock from the real-time clock ([`rtc::start`]), makes a [`net::Stack`]
+//! and an [`App`] of it, adds peers, and then calls [`App::poll`] until it would block, sleeping
+//! until [`App::poll_at`] or the device's interrupt. `tests/two_hosts.rs` is such a program.
+//!
+//! # What it decides
+//!
+//! Which port a query leaves from and when it left, when a datagram came, how often the counter
+//! has wrapped, what a reading of the real-time clock is worth at boot and when it is set, and
+//! when the loop has to come back.
+//!
+//! # What it never does
+//!
+//! It judges neither packets nor time (that is the core's), waits or blocks, reads a register, or
+//! panics on what comes from the network. Not yet: DHCP, DNS, holdover, a store, stamps taken in
+//! the device's interrupt.
+//!
+//! # Dependencies
+//!
+//! - `smoltcp`: Ethernet or plain IP, ARP and neighbour discovery, UDP.
+//! - `embedded-time`: its `Clock` is what the free-running counter is behind.
+//! - `critical-section`: the clock can be read from an interrupt.
+//! - `nb`: "not yet" without blocking.
+//! - `heapless`: events that wait to be taken.
+//! - `chacha20`: unpredictable ports for queries.
+//! - `defmt` (optional): events on the log.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod app;
+pub mod clock;
+mod counter;
+#[cfg(feature = "defmt")]
+mod log;
+pub mod net;
+pub mod rtc;
+
+pub use app::{App, Error};

@@ -1,0 +1,336 @@
+//! Datagrams over smoltcp.
+//!
+//! Decides which socket and port a datagram leaves from and when it came and went; it never looks
+//! into one. Each query has a fresh random port (RFC 9109), on a socket per peer; time is served
+//! on port 123 of all addresses.
+//!
+//! # Stamps
+//!
+//! Frames are polled in one at a time. A datagram's receive stamp is the counter just before its
+//! frame was taken from the device, so it is late by the time from the frame's arrival to that
+//! poll: wake the main loop from the device's interrupt. A query's transmit stamp is the counter
+//! just after its frame was given to the device.
+//!
+//! smoltcp forgets a neighbour after a minute without traffic, and polls are further apart than
+//! that: most queries wait for an address resolution. They are stamped when they leave
+//! ([`DatagramSocket::departed`]). An answer that would have to wait is dropped instead, for the
+//! time in it would be wrong by then; the next question of the same client finds its address known.
+
+mod storage;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use embedded_time::Clock;
+use smoltcp::iface::{Interface, PollIngressSingleResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::Device;
+use smoltcp::socket::{Socket, udp};
+use smoltcp::time::Instant as NetInstant;
+use smoltcp::wire::IpAddress;
+use truechimer_core::PeerId;
+use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
+use truechimer_core::units::{Instant, Span};
+
+use crate::clock::SystemClock;
+pub use storage::Buffers;
+
+/// The port of NTP (RFC 5905 §7.2).
+const NTP_PORT: u16 = 123;
+/// Queries leave from this port on: the dynamic ones (RFC 6335 §6).
+const FIRST_DYNAMIC_PORT: u16 = 0xC000;
+/// Frames polled in before others have their turn, so that a flood does not hold them up.
+const BATCH: usize = 32;
+
+/// Why a datagram was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Error {
+    /// There is no socket for this peer.
+    NoSocket,
+    /// It cannot be sent to this address, or not from any of ours.
+    Unaddressable,
+    /// It is longer than [`Buffers`] hold.
+    TooLong,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSocket => "no socket for this peer",
+            Self::Unaddressable => "unaddressable",
+            Self::TooLong => "datagram too long",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// The storage that was given has fewer than `PEERS` + 1 free places for sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooFewSockets;
+
+/// The network of one host: an interface, its device and the sockets for `PEERS` peers and for
+/// serving time.
+pub struct Stack<'a, D, C, const PEERS: usize> {
+    /// Addresses and routes may be changed at any time.
+    pub interface: Interface,
+    device: D,
+    sockets: SocketSet<'a>,
+    peers: [PeerSocket; PEERS],
+    listener: SocketHandle,
+    /// The address of ours that the last question came to.
+    asked: Option<IpAddress>,
+    /// The last batch ended before the frames did.
+    backlog: bool,
+    clock: &'a SystemClock<C>,
+    rng: ChaCha8Rng,
+}
+
+#[derive(Debug)]
+struct PeerSocket {
+    handle: SocketHandle,
+    departure: Departure,
+}
+
+/// What became of a peer's query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Departure {
+    /// All that is to be said was said.
+    Told,
+    Waiting,
+    Left(Instant),
+}
+
+impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
+    /// Opens the sockets, `PEERS` + 1 of them, in `storage`. `seed` must be unpredictable to
+    /// whoever can send datagrams here.
+    ///
+    /// # Errors
+    /// `storage` is too short.
+    pub fn new(
+        interface: Interface,
+        device: D,
+        storage: &'a mut [SocketStorage<'a>],
+        buffers: &'a mut Buffers<PEERS>,
+        clock: &'a SystemClock<C>,
+        seed: [u8; 32],
+    ) -> Result<Self, TooFewSockets> {
+        let places = storage.len();
+        let mut sockets = SocketSet::new(storage);
+        if places.saturating_sub(sockets.iter().count()) <= PEERS {
+            return Err(TooFewSockets);
+        }
+        let Buffers { peers, listener } = buffers;
+        let peers = peers.each_mut().map(|buffer| PeerSocket {
+            handle: sockets.add(buffer.socket()),
+            departure: Departure::Told,
+        });
+        let listener = sockets.add(listener.socket());
+        let mut stack = Self {
+            interface,
+            device,
+            sockets,
+            peers,
+            listener,
+            asked: None,
+            backlog: false,
+            clock,
+            rng: ChaCha8Rng::from_seed(seed),
+        };
+        stack.listener = stack.reopen(listener, NTP_PORT);
+        Ok(stack)
+    }
+
+    /// When it is to be polled again even if no frame comes.
+    pub fn poll_at(&mut self) -> Option<Instant> {
+        let now = self.clock.mono();
+        if self.backlog {
+            return Some(now);
+        }
+        self.interface.poll_at(to_net(now), &self.sockets).map(from_net)
+    }
+
+    pub(crate) fn clock(&self) -> &'a SystemClock<C> {
+        self.clock
+    }
+
+    /// A seed that shares nothing with what the ports are made of.
+    pub(crate) fn fork_seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        seed
+    }
+
+    /// Binds an emptied socket to `port`. In the set it becomes a new one, which no neighbour
+    /// keeps waiting.
+    fn reopen(&mut self, handle: SocketHandle, port: u16) -> SocketHandle {
+        #[allow(irrefutable_let_patterns, reason = "a board may turn on other kinds of sockets")]
+        let Socket::Udp(mut socket) = self.sockets.remove(handle) else { return handle };
+        socket.close();
+        // It is closed, and the port is not zero.
+        let _ = socket.bind(port);
+        self.sockets.add(socket)
+    }
+
+    /// A random port that no UDP socket here has.
+    fn free_port(&mut self) -> u16 {
+        loop {
+            let port = FIRST_DYNAMIC_PORT | self.rng.next_u32() as u16;
+            let taken = self.sockets.iter().any(
+                |(_, socket)| matches!(socket, Socket::Udp(udp) if udp.endpoint().port == port),
+            );
+            if !taken {
+                return port;
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        handle: SocketHandle,
+        to: SocketAddr,
+        from: Option<IpAddress>,
+        datagram: &[u8],
+    ) -> Result<(), Error> {
+        let mut meta = udp::UdpMetadata::from(to);
+        if self.interface.get_source_address(&meta.endpoint.addr).is_none() {
+            return Err(Error::Unaddressable);
+        }
+        meta.local_address = from;
+        let socket = self.sockets.get_mut::<udp::Socket>(handle);
+        socket.send_slice(datagram, meta).map_err(|error| match error {
+            udp::SendError::Unaddressable => Error::Unaddressable,
+            udp::SendError::BufferFull => Error::TooLong,
+        })
+    }
+
+    /// Gives the device what waits, and notes which queries left.
+    fn egress(&mut self) {
+        let timestamp = to_net(self.clock.mono());
+        self.interface.poll_egress(timestamp, &mut self.device, &mut self.sockets);
+        for peer in &mut self.peers {
+            if peer.departure == Departure::Waiting
+                && self.sockets.get::<udp::Socket>(peer.handle).send_queue() == 0
+            {
+                peer.departure = Departure::Left(self.clock.mono());
+            }
+        }
+    }
+
+    /// Takes the datagram of the frame that was polled in at `at`.
+    fn take(&mut self, at: Instant, buffer: &mut [u8]) -> Option<Received> {
+        let channels = (0..).map(PeerId).map(Channel::Peer);
+        let peers = self.peers.iter().map(|peer| peer.handle).zip(channels);
+        let all = [(self.listener, Channel::Listener(0))].into_iter().chain(peers);
+        for (handle, channel) in all {
+            let Ok((bytes, meta)) = self.sockets.get_mut::<udp::Socket>(handle).recv() else {
+                continue;
+            };
+            if matches!(channel, Channel::Listener(_)) {
+                self.asked = meta.local_address;
+                // What was sent to many is not answered: the answer could not come from there.
+                if !meta.local_address.is_some_and(|local| self.interface.has_ip_addr(local)) {
+                    return None;
+                }
+            }
+            let len = bytes.len().min(buffer.len());
+            if let (Some(to), Some(from)) = (buffer.get_mut(..len), bytes.get(..len)) {
+                to.copy_from_slice(from);
+            }
+            let stamp = RawStamp::Counter(at);
+            return Some(Received { channel, from: meta.endpoint.into(), stamp, len });
+        }
+        None
+    }
+}
+
+impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
+    for Stack<'_, D, C, PEERS>
+{
+    type Error = Error;
+
+    fn query(
+        &mut self,
+        peer: PeerId,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> nb::Result<RawStamp, Error> {
+        let place = usize::from(peer.0);
+        let handle = self.peers.get(place).ok_or(Error::NoSocket)?.handle;
+        let port = self.free_port();
+        let handle = self.reopen(handle, port);
+        let sent = self.send(handle, to, None, datagram);
+        let departure = if sent.is_ok() { Departure::Waiting } else { Departure::Told };
+        if let Some(peer) = self.peers.get_mut(place) {
+            *peer = PeerSocket { handle, departure };
+        }
+        sent?;
+        self.egress();
+        let left = self.peers.get_mut(place).and_then(PeerSocket::departed);
+        Ok(RawStamp::Counter(left.unwrap_or_else(|| self.clock.mono())))
+    }
+
+    fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        (0..).zip(&mut self.peers).find_map(|(place, peer)| {
+            peer.departed().map(|at| (PeerId(place), RawStamp::Counter(at)))
+        })
+    }
+
+    fn reply(&mut self, _: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {
+        self.send(self.listener, to, self.asked, datagram)?;
+        self.egress();
+        if self.sockets.get::<udp::Socket>(self.listener).send_queue() > 0 {
+            self.listener = self.reopen(self.listener, NTP_PORT);
+            return Err(nb::Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, Error> {
+        self.backlog = false;
+        self.interface.poll_maintenance(to_net(self.clock.mono()));
+        for _ in 0..BATCH {
+            let at = self.clock.mono();
+            let polled =
+                self.interface.poll_ingress_single(to_net(at), &mut self.device, &mut self.sockets);
+            if let Some(received) = self.take(at, buffer) {
+                return Ok(received);
+            }
+            // The frame may have brought the address that a query waits for.
+            self.egress();
+            if polled == PollIngressSingleResult::None {
+                return Err(nb::Error::WouldBlock);
+            }
+        }
+        self.backlog = true;
+        Err(nb::Error::WouldBlock)
+    }
+}
+
+impl PeerSocket {
+    /// When the query left, told once.
+    fn departed(&mut self) -> Option<Instant> {
+        let Departure::Left(at) = self.departure else { return None };
+        self.departure = Departure::Told;
+        Some(at)
+    }
+}
+
+impl<D, C, const PEERS: usize> fmt::Debug for Stack<'_, D, C, PEERS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("peers", &self.peers).finish_non_exhaustive()
+    }
+}
+
+/// smoltcp counts microseconds; rounded down, so that what it waits for is due when it comes.
+fn to_net(at: Instant) -> NetInstant {
+    NetInstant::from_micros(i64::try_from(at.as_nanos() / 1_000).unwrap_or(i64::MAX))
+}
+
+fn from_net(at: NetInstant) -> Instant {
+    Instant::default() + Span::from_micros(at.total_micros())
+}

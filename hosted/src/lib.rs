@@ -4,7 +4,7 @@
 //! to one of its own, and to people.
 //!
 //! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
-//! - [`clock`], [`net`]: the core's `hal` traits for this host.
+//! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration file.
 //! - [`control`]: the control socket, both ends.
 //! - [`log`]: messages on standard error.
@@ -26,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod demo;
+pub mod entropy;
 pub mod log;
 pub mod net;
 pub mod query;

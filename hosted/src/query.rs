@@ -16,7 +16,7 @@ use truechimer_core::{Exchange, PeerId, Query, Reject, authentic, usable};
 
 use crate::clock::{precision, realtime};
 use crate::config::{AddressError, NTP_PORT, ServerAddress};
-use crate::daemon::{DaemonError, seed};
+use crate::entropy::Urandom;
 use crate::net::{SocketError, Sockets};
 
 /// A server to ask: `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
@@ -148,16 +148,19 @@ struct Pending {
 /// Asks all `targets` at the same time, each once; the answers are in their order.
 ///
 /// # Errors
-/// There is no randomness. What fails with one server is its own answer.
+/// There are no random bits to be had. What fails with one server is its own answer.
 pub fn query(
     targets: &[Target],
     timeout: Duration,
-) -> Result<Vec<Result<Reading, QueryError>>, DaemonError> {
+) -> io::Result<Vec<Result<Reading, QueryError>>> {
+    let mut urandom = Urandom::open()?;
     let mut sockets = Sockets::new();
     let mut answers: HashMap<usize, Result<Reading, QueryError>> = HashMap::new();
     let mut pending: HashMap<usize, Pending> = HashMap::new();
     for (place, target) in targets.iter().enumerate() {
-        match send(&mut sockets, place, target)? {
+        let [a, b, c, d, e, f, g, h, ..] = urandom.seed()?;
+        let random = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        match send(&mut sockets, place, target, random) {
             Ok(sent) => drop(pending.insert(place, sent)),
             Err(error) => drop(answers.insert(place, Err(error))),
         }
@@ -192,14 +195,11 @@ fn send(
     sockets: &mut Sockets,
     place: usize,
     target: &Target,
-) -> Result<Result<Pending, QueryError>, DaemonError> {
-    let random = u64::from_le_bytes(seed()?[..8].try_into().unwrap_or_default());
-    let address = match target.resolve() {
-        Ok(address) => address,
-        Err(error) => return Ok(Err(QueryError::Resolve(error))),
-    };
+    random: u64,
+) -> Result<Pending, QueryError> {
+    let address = target.resolve().map_err(QueryError::Resolve)?;
     let mut query = Query::new(random, WallTime::UNIX_EPOCH, Instant::default());
-    Ok(match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
+    match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
         Ok(RawStamp::System(sent)) => {
             query.transmitted = sent;
             Ok(Pending { address, query })
@@ -208,7 +208,7 @@ fn send(
             Err(SocketError::Send(io::ErrorKind::WouldBlock.into()).into())
         }
         Err(nb::Error::Other(error)) => Err(error.into()),
-    })
+    }
 }
 
 fn wait(sockets: &mut Sockets, left: Duration) {

@@ -23,6 +23,7 @@ use truechimer_core::{Engine, PeerId};
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
 use crate::config::{ClockKind, Config};
 use crate::control::Control;
+use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
 use crate::sys;
@@ -78,11 +79,13 @@ impl Daemon {
         if names.count() > MAX_PEERS {
             return Err(DaemonError::TooManyPeers(names.count()));
         }
+        let seed =
+            Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)?;
         let (clock, frequency, controlled) = open_clock(config, &log)?;
         let mut engine_config = config.engine_config(frequency);
         engine_config.control = controlled;
         engine_config.precision = clock::precision();
-        let mut engine = Engine::new(&engine_config, clock.now(), seed()?);
+        let mut engine = Engine::new(&engine_config, clock.now(), seed);
         for peer in names.peers() {
             engine
                 .add_peer(clock.now(), peer)
@@ -276,15 +279,4 @@ fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool
             Ok((HostClock::Kernel(clock), rate, controlled))
         }
     }
-}
-
-/// A seed that nobody can predict.
-pub(crate) fn seed() -> Result<[u8; 32], DaemonError> {
-    use std::io::Read as _;
-
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut seed))
-        .map_err(DaemonError::Entropy)?;
-    Ok(seed)
 }

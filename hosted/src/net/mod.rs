@@ -18,6 +18,7 @@ use self::stamps::Receiver;
 use crate::clock::realtime;
 
 /// `IPTOS_LOWDELAY` of the type of service.
+#[cfg(not(target_os = "netbsd"))]
 const LOWDELAY: i32 = 0x10;
 
 /// All of them.
@@ -141,6 +142,7 @@ fn query_socket(to: SocketAddr) -> io::Result<UdpSocket> {
 /// What a socket works without, only worse: receive stamps and low delay.
 fn prepare(socket: &UdpSocket) {
     let _ = stamps::enable(socket);
+    #[cfg(not(target_os = "netbsd"))] // nix does not know the option there
     let _ = setsockopt(socket, sockopt::Ipv4Tos, &LOWDELAY);
 }
 

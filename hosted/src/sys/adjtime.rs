@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use nix::errno::Errno;
 use truechimer_core::units::{FreqOffset, Span};
 
-/// Below this `freq` alone does; beyond, the tick's coarser steps help (Linux).
+/// Below this `freq` alone does; beyond, the tick's coarser steps help.
+#[cfg(target_os = "linux")]
 const FREQ_RANGE: FreqOffset = FreqOffset::from_ppm(480);
 /// The most that `freq` takes on any system.
 const MAX_FREQ: FreqOffset = FreqOffset::from_ppm(500);
@@ -96,23 +97,29 @@ pub fn read_rate(limits: RateLimits) -> Result<FreqOffset, Errno> {
 /// The kernel's; `EPERM` without the privilege.
 pub fn adjust(wanted: FreqOffset, limits: RateLimits) -> Result<FreqOffset, Errno> {
     let mut timex = empty();
-    timex.modes = libc::MOD_FREQUENCY;
-    let mut freq = wanted;
-    #[cfg(target_os = "linux")]
-    if let Some(nominal) = limits.nominal_tick {
-        let tick = if wanted.abs() <= FREQ_RANGE {
-            nominal
-        } else {
-            let limit = nominal / 10;
-            nominal + ((wanted.as_ratio() * nominal as f64).round() as i64).clamp(-limit, limit)
-        };
-        timex.modes |= libc::ADJ_TICK;
-        timex.tick = tick;
-        freq = wanted - tick_rate(tick, nominal);
-    }
+    let freq = wanted - set_tick(&mut timex, wanted, limits);
+    timex.modes |= libc::MOD_FREQUENCY;
     timex.freq = freq.clamp(-MAX_FREQ, MAX_FREQ).as_scaled_ppm();
     call(&mut timex)?;
     Ok(rate(&timex, limits))
+}
+
+/// Has the tick take its part of the rate, and says how much that is.
+#[cfg(target_os = "linux")]
+fn set_tick(timex: &mut libc::timex, wanted: FreqOffset, limits: RateLimits) -> FreqOffset {
+    let Some(nominal) = limits.nominal_tick else { return FreqOffset::ZERO };
+    timex.tick = nominal;
+    if wanted.abs() > FREQ_RANGE {
+        let limit = nominal / 10;
+        timex.tick += ((wanted.as_ratio() * nominal as f64).round() as i64).clamp(-limit, limit);
+    }
+    timex.modes |= libc::ADJ_TICK;
+    tick_rate(timex.tick, nominal)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn set_tick(_: &mut libc::timex, _: FreqOffset, _: RateLimits) -> FreqOffset {
+    FreqOffset::ZERO
 }
 
 /// Advances the kernel's clock at once.

@@ -44,6 +44,12 @@ fn fails(name: &str, arguments: &[&str]) -> String {
     text(&stderr).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The seconds after the word `error` in each line that has it.
+fn errors(output: &str) -> Vec<f64> {
+    let words = output.lines().filter_map(|line| line.split_once("error ")?.1.split(' ').next());
+    words.map(|word| word.parse().unwrap()).collect()
+}
+
 /// The example `server` on a free port, ended when it is dropped.
 struct Server {
     child: Child,
@@ -238,5 +244,46 @@ fn decode_says_what_is_wrong() {
         ("1600", format!("{parse} mode 6 (Control), but only modes 0 to 5 carry time")),
     ] {
         assert_eq!(fails("decode", &[argument]), said);
+    }
+}
+
+#[test]
+fn software_clock_comes_closer_each_round() {
+    for ppm in ["80", "-12.5", "500", "-500"] {
+        let output = succeeds("software_clock", &[ppm]);
+        let errors = errors(&output);
+        assert_eq!((errors.len(), errors[0]), (16, -1.5));
+        for pair in errors.windows(2) {
+            assert!(pair[1].abs() < 0.51 * pair[0].abs(), "{ppm} ppm: {output}");
+        }
+        assert!(errors[15].abs() < 2e-6, "{ppm} ppm: {output}");
+    }
+    assert_eq!(succeeds("software_clock", &[]), succeeds("software_clock", &["80"]));
+}
+
+#[test]
+fn software_clock_says_which_drift_it_takes() {
+    assert!(fails("software_clock", &["x"]).starts_with("Error: not a number of ppm: \"x\""));
+    for ppm in ["500.1", "-501", "NaN", "inf"] {
+        let expected = format!("Error: {ppm} ppm, but -500.0..=500.0 are allowed");
+        assert_eq!(fails("software_clock", &[ppm]), expected);
+    }
+}
+
+#[test]
+fn smoltcp_loopback_becomes_right() {
+    let output = succeeds("smoltcp_loopback", &[]);
+    let errors = errors(&output);
+    assert_eq!((errors.len(), errors[0]), (31, -90.0));
+    // Four queries 2 s apart, then it steps; a few polls later the frequency is known.
+    assert!(errors[2].abs() < 0.001, "{output}");
+    assert!(errors[5..].iter().all(|error| error.abs() < 1e-6), "{output}");
+    assert!(errors[30].abs() < 1e-8, "{output}");
+    // What undoes a drift of 80 ppm.
+    assert!(output.contains(" to -79.99"), "{output}");
+    for event in
+        ["peer 192.0.2.1 now valid", "set local clock to 2026-01-01", "clock is now synced"]
+    {
+        assert_eq!(output.matches(event).count(), 1, "{event}: {output}");
     }
 }

@@ -360,6 +360,16 @@ fn a_server_without_sense_suspends_silently() {
     }
 }
 
+/// As NTPsec answers in orphan mode, never having been updated.
+#[test]
+fn a_server_may_have_no_reference_time() {
+    let mut bench = Bench::answered(1);
+    let mut header = bench.honest();
+    header.reference_time = NtpTimestamp::ZERO;
+    bench.receive(SERVER, &header.emit());
+    assert!(bench.rejects.is_empty(), "{:?}", bench.rejects);
+}
+
 #[test]
 fn silence_makes_a_peer_invalid_and_bad() {
     let mut bench = Bench::answered(8);

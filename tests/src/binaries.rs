@@ -1,0 +1,81 @@
+//! The programs under test: cargo builds another package's binaries for its own tests only.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+/// `chimed` of this test's own profile.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn chimed() -> Result<PathBuf> {
+    Ok(built()?.join("chimed"))
+}
+
+/// `chimectl` of this test's own profile.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn chimectl() -> Result<PathBuf> {
+    Ok(built()?.join("chimectl"))
+}
+
+/// `chimed` as it is released: optimised and stripped, with the locked dependencies.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn released_chimed() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    let directory = target_directory()?.join("release");
+    once(&RESULT, || build(&["--release"]))?;
+    Ok(directory.join("chimed"))
+}
+
+/// Where cargo puts what it builds.
+///
+/// # Errors
+/// If this is not run from there.
+pub fn target_directory() -> Result<PathBuf> {
+    let profile = profile_directory()?;
+    profile.parent().map(Path::to_path_buf).context("the test is not in a target directory")
+}
+
+/// The programs' directory, once cargo has seen to it that they are fresh.
+fn built() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    let directory = profile_directory()?;
+    let released = directory.ends_with("release");
+    once(&RESULT, || build(if released { &["--release"] } else { &[] }))?;
+    Ok(directory)
+}
+
+fn once(cell: &OnceLock<Result<(), String>>, build: impl Fn() -> Result<()>) -> Result<()> {
+    let result = cell.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    result.clone().map_err(|error| anyhow!(error))
+}
+
+/// Tests run as `target/<profile>/deps/<name>-<hash>`.
+fn profile_directory() -> Result<PathBuf> {
+    let test = env::current_exe().context("this test does not know its own path")?;
+    let deps = test.parent().filter(|deps| deps.ends_with("deps"));
+    deps.and_then(Path::parent).map(Path::to_path_buf).context("the test is not run by cargo")
+}
+
+fn build(arguments: &[&str]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--package", "truechimer", "--bins"])
+        .args(arguments)
+        .arg("--target-dir")
+        .arg(target_directory()?)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .context("cannot run cargo")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo build: {}\n{errors}", output.status);
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The daemon under test.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::namespace::Namespace;
+use crate::process::{self, Process};
+use crate::{binaries, scratch, wait_for, write};
+
+/// How long the daemon may take to start.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running `chimed -d -v` with a software clock.
+#[derive(Debug)]
+pub struct Chimed {
+    /// The process, and what it logs.
+    pub process: Process,
+    socket: PathBuf,
+    _directory: TempDir,
+}
+
+/// What `chimectl status --json` says.
+#[derive(Debug, Clone)]
+pub struct Status(Value);
+
+/// What `chimectl peers --json` says of one peer.
+#[derive(Debug, Clone)]
+pub struct Peer(Value);
+
+impl Chimed {
+    /// Starts the one of the tests' own profile. `configuration` is the rest of a TOML file that
+    /// begins with the software clock and the control socket.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start(configuration: &str) -> Result<Self> {
+        Self::start_by(Command::new, binaries::chimed()?, configuration)
+    }
+
+    /// Starts it in a namespace.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
+        let command = |program| namespace.command(program);
+        Self::start_by(command, binaries::chimed()?, configuration)
+    }
+
+    /// Starts the released one.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_released(configuration: &str) -> Result<Self> {
+        Self::start_by(Command::new, binaries::released_chimed()?, configuration)
+    }
+
+    fn start_by(
+        command: impl FnOnce(PathBuf) -> Command,
+        program: PathBuf,
+        configuration: &str,
+    ) -> Result<Self> {
+        let directory = scratch()?;
+        let socket = directory.path().join("chimed.sock");
+        let text =
+            format!("clock = \"software\"\ncontrol = \"{}\"\n{configuration}", socket.display());
+        let file = write(directory.path(), "chimed.toml", &text)?;
+        let mut process = Process::start(command(program).args(["-d", "-v", "-f", &file]))?;
+        process.wait_for_line("ntp engine ready", START_LIMIT)?;
+        Ok(Self { process, socket, _directory: directory })
+    }
+
+    /// Asks it how it is.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn status(&self) -> Result<Status> {
+        Ok(Status(self.ask("status")?))
+    }
+
+    /// Asks it about its only peer.
+    ///
+    /// # Errors
+    /// If it does not answer, or has more or fewer.
+    pub fn peer(&self) -> Result<Peer> {
+        match self.ask("peers")? {
+            Value::Array(mut peers) if peers.len() == 1 => Ok(Peer(peers.remove(0))),
+            other => bail!("not one peer: {other}"),
+        }
+    }
+
+    /// Waits until the status is as it should be, and returns it.
+    ///
+    /// # Errors
+    /// If it is not within `limit`; says what it was instead.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut is_so: impl FnMut(&Status) -> Result<bool>,
+    ) -> Result<Status> {
+        let mut last = None;
+        let found = wait_for(what, limit, || {
+            let status = self.status()?;
+            let found = is_so(&status)?;
+            last = Some(status.clone());
+            Ok(found.then_some(status))
+        });
+        found.with_context(|| last.map_or_else(String::new, |Status(last)| last.to_string()))
+    }
+
+    fn ask(&self, what: &str) -> Result<Value> {
+        let mut command = Command::new(binaries::chimectl()?);
+        let text = process::output(command.arg("-s").arg(&self.socket).args([what, "--json"]))?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
+    }
+}
+
+impl Status {
+    /// Whether it calls itself synchronised.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub fn is_synced(&self) -> Result<bool> {
+        self.0["synced"].as_bool().with_context(|| format!("no `synced` in {}", self.0))
+    }
+
+    /// A number, of whatever unit it has.
+    ///
+    /// # Errors
+    /// If it is missing or no number.
+    pub fn number(&self, name: &str) -> Result<f64> {
+        self.0[name].as_f64().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// How many datagrams of clients got no answer for a reason.
+    #[must_use]
+    pub fn refused(&self, reason: &str) -> u64 {
+        self.0["refused"][reason].as_u64().unwrap_or(0)
+    }
+}
+
+impl Peer {
+    /// Whether it is trusted.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub fn is_valid(&self) -> Result<bool> {
+        self.0["valid"].as_bool().with_context(|| format!("no `valid` in {}", self.0))
+    }
+
+    /// A count: `sent` or `used`.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn count(&self, name: &str) -> Result<u64> {
+        self.0[name].as_u64().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// How many datagrams were dropped for a reason.
+    #[must_use]
+    pub fn rejected(&self, reason: &str) -> u64 {
+        self.0["rejected"][reason].as_u64().unwrap_or(0)
+    }
+
+    /// Drops for all reasons.
+    #[must_use]
+    pub fn all_rejected(&self) -> u64 {
+        let counts = self.0["rejected"].as_object().into_iter().flat_map(|counts| counts.values());
+        counts.filter_map(Value::as_u64).sum()
+    }
+}
+
+/// A `[[server]]` table for a port of loopback, asked at a fixed interval of 2^`poll` s and
+/// without a start-up burst.
+#[must_use]
+pub fn server(port: u16, poll: i8) -> String {
+    format!(
+        "[[server]]\naddress = \"127.0.0.1\"\nport = {port}\nminpoll = {poll}\nmaxpoll = {poll}\n\
+         iburst = false\n"
+    )
+}
+
+/// A `[[listen]]` table for a port of loopback.
+#[must_use]
+pub fn listen(port: u16) -> String {
+    format!("[[listen]]\naddress = \"127.0.0.1\"\nport = {port}\n")
+}

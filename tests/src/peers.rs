@@ -1,0 +1,297 @@
+//! Real NTP programs: where they are, and how they are run without touching anything.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::namespace::Namespace;
+use crate::process::{Process, output, run};
+use crate::{binaries, free_port, scratch, wait_for, write};
+
+/// How long a peer may take to start or to answer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a trial cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// chrony's daemon and its control tool.
+    Chronyd,
+    /// NTPsec's daemon.
+    Ntpd,
+    /// NTPsec's query tool.
+    Ntpdig,
+    /// The Python module.
+    Ntplib,
+    /// A [`Namespace`], on a system that allows them.
+    Namespace,
+}
+
+impl Need {
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_met(self) -> bool {
+        match self {
+            Self::Chronyd => program("chrony", "chronyd").is_some(),
+            Self::Ntpd => program("ntpsec", "ntpd").is_some(),
+            Self::Ntpdig => output(ntpdig(Command::new).args(["-V"])).is_ok(),
+            Self::Ntplib => output(python().args(["-c", "import ntplib"])).is_ok(),
+            Self::Namespace => Namespace::is_available(),
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chronyd => "chronyd",
+            Self::Ntpd => "NTPsec's ntpd",
+            Self::Ntpdig => "ntpdig",
+            Self::Ntplib => "Python's ntplib",
+            Self::Namespace => "a user and network namespace",
+        })
+    }
+}
+
+/// Where `tests/run` unpacks Debian's packages, each into a folder of its name.
+fn unpacked(package: &str) -> Option<PathBuf> {
+    Some(binaries::target_directory().ok()?.join("peers").join(package))
+}
+
+/// A program of a Debian package, unpacked or installed.
+fn program(package: &str, name: &str) -> Option<PathBuf> {
+    let unpacked = unpacked(package).map(|root| root.join("usr"));
+    let installed = env::var_os("PATH").unwrap_or_default();
+    let unpacked = unpacked.iter().flat_map(|usr| [usr.join("sbin"), usr.join("bin")]);
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut folders = unpacked.chain(env::split_paths(&installed)).chain(system);
+    folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()))
+}
+
+fn require(package: &str, name: &str) -> Result<PathBuf> {
+    program(package, name).with_context(|| format!("{name} not found"))
+}
+
+/// Debian's Python, of which the unpacked modules are.
+fn python() -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    modules(&mut command);
+    command
+}
+
+fn modules(command: &mut Command) {
+    let roots = ["python3-ntplib", "python3-ntp"].into_iter().filter_map(unpacked);
+    let folders = roots.map(|root| root.join("usr/lib/python3/dist-packages"));
+    if let Ok(path) = env::join_paths(folders) {
+        command.env("PYTHONPATH", path);
+    }
+}
+
+fn ntpdig(command: impl FnOnce(&'static str) -> Command) -> Command {
+    let mut command = command("/usr/bin/python3");
+    modules(&mut command);
+    command.arg(program("ntpsec-ntpdig", "ntpdig").unwrap_or_else(|| PathBuf::from("ntpdig")));
+    command
+}
+
+/// A running `chronyd -x`, which serves and follows but leaves the clock alone.
+#[derive(Debug)]
+pub struct Chronyd {
+    /// Where it serves.
+    pub port: u16,
+    _process: Process,
+    directory: TempDir,
+}
+
+/// What chronyd knows of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ChronyView {
+    /// The server's stratum.
+    pub stratum: u8,
+    /// The server's root delay, s.
+    pub root_delay: f64,
+    /// The server's root dispersion, s.
+    pub root_dispersion: f64,
+    /// By how much the server is ahead by the last measurement, s.
+    pub offset: f64,
+}
+
+impl Chronyd {
+    /// One that serves this machine's time as `stratum`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn serve(stratum: u8) -> Result<Self> {
+        let port = free_port()?;
+        let lines = format!("local stratum {stratum}\nallow 127.0.0.1\nbindaddress 127.0.0.1\n");
+        Self::start(port, &format!("{lines}port {port}\n"))
+    }
+
+    /// One that follows a server on a port of loopback.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn follow(port: u16) -> Result<Self> {
+        Self::start(0, &format!("{}port 0\n", source(port)))
+    }
+
+    fn start(port: u16, lines: &str) -> Result<Self> {
+        let directory = scratch()?;
+        let file = configure(directory.path(), lines)?;
+        let mut process = Process::start(chronyd()?.args(["-x", "-d", "-f", &file]))?;
+        process.wait_for_line("Disabled control of system clock", LIMIT)?;
+        Ok(Self { port, _process: process, directory })
+    }
+
+    /// What it knows of its server on loopback, as soon as it has chosen it.
+    ///
+    /// # Errors
+    /// If it does not choose it.
+    pub fn view(&self) -> Result<ChronyView> {
+        let socket = self.directory.path().join("chronyd.sock");
+        let ask = |what: &[&str]| {
+            let mut command = Command::new(require("chrony", "chronyc")?);
+            output(command.arg("-h").arg(&socket).args(what))
+        };
+        wait_for("chronyd's choice", LIMIT, || {
+            // `*` marks the source that it follows.
+            let sources = ask(&["-n", "sources"]).unwrap_or_default();
+            Ok(sources.lines().any(|line| line.starts_with("^*")).then_some(()))
+        })?;
+        let report = ask(&["ntpdata", "127.0.0.1"])?;
+        Ok(ChronyView {
+            stratum: field(&report, "Stratum")?.parse()?,
+            root_delay: field(&report, "Root delay")?.parse()?,
+            root_dispersion: field(&report, "Root dispersion")?.parse()?,
+            offset: field(&report, "Offset")?.parse()?,
+        })
+    }
+
+    /// `chronyd -Q`: asks a server on loopback once. The offset in seconds: by how much this
+    /// machine's clock is ahead of it.
+    ///
+    /// # Errors
+    /// If it gets no usable answer.
+    pub fn query(port: u16) -> Result<f64> {
+        let directory = scratch()?;
+        let file = configure(directory.path(), &format!("{}port 0\n", source(port)))?;
+        let (status, lines) = run(chronyd()?.args(["-Q", "-t", "15", "-f", &file]), LIMIT)?;
+        let wrong = lines.iter().find_map(|line| {
+            line.split_once("System clock wrong by ")?.1.split_once(" seconds")?.0.parse().ok()
+        });
+        wrong.with_context(|| format!("chronyd -Q: {status}"))
+    }
+}
+
+/// A word after `name :` in chronyc's report.
+fn field<'a>(report: &'a str, name: &str) -> Result<&'a str> {
+    let named = report.lines().find_map(|line| {
+        let (before, after) = line.split_once(':')?;
+        (before.trim() == name).then_some(after)
+    });
+    let word = named.and_then(|value| value.split_whitespace().next());
+    word.with_context(|| format!("no `{name}` in {report}"))
+}
+
+fn chronyd() -> Result<Command> {
+    let mut command = Command::new(require("chrony", "chronyd")?);
+    // It would become Debian's `_chrony`, which a machine without the package installed lacks.
+    command.args(["-U", "-u", &user()?]);
+    Ok(command)
+}
+
+fn user() -> Result<String> {
+    Ok(output(Command::new("id").arg("-un"))?.trim().to_owned())
+}
+
+fn source(port: u16) -> String {
+    format!("server 127.0.0.1 port {port} iburst minpoll -2 maxpoll -2\n")
+}
+
+/// chronyd's configuration with nothing at a default place.
+fn configure(directory: &Path, lines: &str) -> Result<String> {
+    let place = directory.display();
+    let own = format!(
+        "cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n{lines}"
+    );
+    write(directory, "chrony.conf", &own)
+}
+
+/// A running NTPsec `ntpd` that serves stratum `stratum` on port 123 of a namespace, in which it
+/// cannot touch the clock.
+///
+/// # Errors
+/// If it does not start.
+pub fn ntpd(namespace: &Namespace, stratum: u8) -> Result<(Process, TempDir)> {
+    let directory = scratch()?;
+    let lines = format!("disable ntp\ntos orphan {stratum} orphanwait 1\nrestrict default\n");
+    let file = write(directory.path(), "ntp.conf", &lines)?;
+    let drift = directory.path().join("drift");
+    let mut command = namespace.command(require("ntpsec", "ntpd")?);
+    let mut process = Process::start(command.args(["-n", "-c", &file, "-f"]).arg(drift))?;
+    process.wait_for_line("Listen normally on", LIMIT)?;
+    Ok((process, directory))
+}
+
+/// What a simple client saw of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientView {
+    /// The server's stratum.
+    pub stratum: u64,
+    /// By how much the server is ahead of this machine's clock, s.
+    pub offset: f64,
+    /// The server's root delay, s.
+    pub root_delay: f64,
+    /// The server's root dispersion, s.
+    pub root_dispersion: f64,
+    /// The round trip, s.
+    pub delay: f64,
+    /// The reference id's four octets.
+    pub reference_id: [u8; 4],
+}
+
+/// Asks a server on loopback with Python's ntplib.
+///
+/// # Errors
+/// If it gets no answer or one that it does not like.
+pub fn ntplib(port: u16, version: u8) -> Result<ClientView> {
+    let script = format!(
+        "import json, ntplib\n\
+         r = ntplib.NTPClient().request('127.0.0.1', version={version}, port={port}, timeout=5)\n\
+         print(json.dumps([r.stratum, r.leap, r.version, r.ref_id, r.offset, r.delay, \
+         r.root_delay, r.root_dispersion]))"
+    );
+    let text = output(python().args(["-c", &script]))?;
+    let values: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let number = |index: usize| values[index].as_f64().context("no number");
+    let integer = |index: usize| values[index].as_u64().context("no integer");
+    if (integer(1)?, integer(2)?) != (0, u64::from(version)) {
+        bail!("leap or version is wrong: {text}");
+    }
+    Ok(ClientView {
+        stratum: integer(0)?,
+        offset: number(4)?,
+        root_delay: number(6)?,
+        root_dispersion: number(7)?,
+        delay: number(5)?,
+        reference_id: u32::try_from(integer(3)?)?.to_be_bytes(),
+    })
+}
+
+/// Asks the server on port 123 of a namespace with ntpdig: its stratum, and by how much it is
+/// ahead of this machine's clock in seconds.
+///
+/// # Errors
+/// If it gets no answer.
+pub fn ask_with_ntpdig(namespace: &Namespace) -> Result<(u64, f64)> {
+    let mut command = ntpdig(|program| namespace.command(program));
+    let text = output(command.args(["-j", "127.0.0.1"]))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let stratum = value["stratum"].as_u64().context("no stratum")?;
+    Ok((stratum, value["offset"].as_f64().context("no offset")?))
+}

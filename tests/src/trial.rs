@@ -1,0 +1,37 @@
+//! Trials that are left out by name when what they need is missing.
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::peers::Need;
+use crate::process;
+
+/// The environment variable that makes a missing peer a failure when it is `required`, as
+/// `tests/run` sets it.
+const PEERS: &str = "TRUECHIMER_PEERS";
+
+/// A trial that runs if all it needs is there. Its failure shows what its processes printed.
+pub fn trial(name: &str, needs: &[Need], run: fn() -> Result<()>) -> Trial {
+    let missing = needs.iter().find(|need| !need.is_met());
+    let Some(missing) = missing else {
+        return Trial::test(name, move || report(run));
+    };
+    let reason = format!("{missing} not found; ./tests/run installs it");
+    if std::env::var(PEERS).is_ok_and(|value| value == "required") {
+        return Trial::test(name, move || Err(Failed::from(reason)));
+    }
+    Trial::test(name, || Ok(())).with_kind(format!("left out: {reason}")).with_ignored_flag(true)
+}
+
+/// Runs a suite and ends the process with its result. `threads` is how many trials run at a time
+/// unless the command line says so.
+pub fn conclude(trials: Vec<Trial>, threads: usize) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(threads);
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+fn report(run: fn() -> Result<()>) -> Result<(), Failed> {
+    process::forget_transcripts();
+    run().map_err(|error| Failed::from(format!("{error:#}{}", process::transcripts())))
+}

@@ -117,7 +117,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         peers.chain(others.into_iter().flatten()).min()
     }
 
-    /// Takes an input in and returns what is to be done, at most [`MAX_OUTPUTS`] more than was
+    /// Takes an input in and returns what is to be done, at most `MAX_OUTPUTS` more than was
     /// left over.
     ///
     /// While fewer places than that are free, time-outs are not handled and datagrams are dropped:

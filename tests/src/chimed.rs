@@ -1,5 +1,6 @@
 //! The daemon under test.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -25,11 +26,11 @@ pub struct Chimed {
 }
 
 /// What `chimectl status --json` says.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Status(Value);
 
 /// What `chimectl peers --json` says of one peer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Peer(Value);
 
 impl Chimed {
@@ -110,7 +111,7 @@ impl Chimed {
             last = Some(status.clone());
             Ok(found.then_some(status))
         });
-        found.with_context(|| last.map_or_else(String::new, |Status(last)| last.to_string()))
+        found.with_context(|| last.map_or_else(String::new, |last| format!("{last:?}")))
     }
 
     fn ask(&self, what: &str) -> Result<Value> {
@@ -172,6 +173,20 @@ impl Peer {
     pub fn all_rejected(&self) -> u64 {
         let counts = self.0["rejected"].as_object().into_iter().flat_map(|counts| counts.values());
         counts.filter_map(Value::as_u64).sum()
+    }
+}
+
+/// The JSON itself, which is what a failed trial is to show.
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// As that of [`Status`].
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the end-to-end suites share: the daemon under test as a child process, real NTP programs
 //! and a scripted server to put it against, and trials that say what they left out.
 //!
-//! - [`interop`](../interop): against chrony, NTPsec and ntplib, as client and as server;
-//! - [`hostile`](../hostile): against datagrams that are to change nothing;
-//! - [`limits`](../limits): size, memory, wake-ups.
+//! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
+//! - `hostile`: against datagrams that are to change nothing;
+//! - `limits`: size, memory, wake-ups.
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,
 //! chronyd with `-x`, and what would adjust a clock unasked is confined to a namespace without the

@@ -47,17 +47,25 @@ impl Need {
             Self::Namespace => Namespace::is_available(),
         }
     }
+
+    /// Whether `tests/run` can do something about it.
+    #[must_use]
+    pub fn can_be_installed(self) -> bool {
+        self != Self::Namespace
+    }
 }
 
+/// Why the trial is left out.
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let name = match self {
             Self::Chronyd => "chronyd",
             Self::Ntpd => "NTPsec's ntpd",
             Self::Ntpdig => "ntpdig",
             Self::Ntplib => "Python's ntplib",
-            Self::Namespace => "a user and network namespace",
-        })
+            Self::Namespace => return f.write_str("this system allows no user namespaces"),
+        };
+        write!(f, "{name} not found; ./tests/run installs it")
     }
 }
 

@@ -10,14 +10,15 @@ use crate::process;
 /// `tests/run` sets it.
 const PEERS: &str = "TRUECHIMER_PEERS";
 
-/// A trial that runs if all it needs is there. Its failure shows what its processes printed.
+/// A trial that runs if all it needs is there. Its failure shows what its processes printed. What
+/// cannot be installed is never a failure: it is left out by name.
 pub fn trial(name: &str, needs: &[Need], run: fn() -> Result<()>) -> Trial {
     let missing = needs.iter().find(|need| !need.is_met());
     let Some(missing) = missing else {
         return Trial::test(name, move || report(run));
     };
-    let reason = format!("{missing} not found; ./tests/run installs it");
-    if std::env::var(PEERS).is_ok_and(|value| value == "required") {
+    let reason = missing.to_string();
+    if missing.can_be_installed() && std::env::var(PEERS).is_ok_and(|value| value == "required") {
         return Trial::test(name, move || Err(Failed::from(reason)));
     }
     Trial::test(name, || Ok(())).with_kind(format!("left out: {reason}")).with_ignored_flag(true)

@@ -1,6 +1,7 @@
 //! Datagrams that nobody honest sends: they change nothing, are counted by reason, and do not
-//! fill the log; and servers that say themselves that they cannot be used.
+//! fill the log; servers that say themselves that they cannot be used; and servers that lie.
 
+mod outvoted;
 mod refused;
 mod served;
 mod suspended;
@@ -12,6 +13,9 @@ const THREADS: usize = 6;
 
 fn main() {
     let trials = vec![
+        trial("outvoted::from_the_start", &[], outvoted::from_the_start),
+        trial("outvoted::later", &[], outvoted::later),
+        trial("outvoted::without_a_majority", &[], outvoted::without_a_majority),
         trial("refused::malformed", &[], refused::malformed),
         trial("refused::oversized", &[], refused::oversized),
         trial("refused::of_another_mode", &[], refused::of_another_mode),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -83,15 +83,25 @@ impl Chimed {
         Ok(Status(self.ask("status")?))
     }
 
+    /// Asks it about its peers, which are in the order of the configuration.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn peers(&self) -> Result<Vec<Peer>> {
+        match self.ask("peers")? {
+            Value::Array(peers) => Ok(peers.into_iter().map(Peer).collect()),
+            other => bail!("no peers: {other}"),
+        }
+    }
+
     /// Asks it about its only peer.
     ///
     /// # Errors
     /// If it does not answer, or has more or fewer.
     pub fn peer(&self) -> Result<Peer> {
-        match self.ask("peers")? {
-            Value::Array(mut peers) if peers.len() == 1 => Ok(Peer(peers.remove(0))),
-            other => bail!("not one peer: {other}"),
-        }
+        let [peer] = <[Peer; 1]>::try_from(self.peers()?)
+            .map_err(|peers| anyhow!("not one peer: {peers:?}"))?;
+        Ok(peer)
     }
 
     /// Waits until the status is as it should be, and returns it.
@@ -152,6 +162,12 @@ impl Peer {
     /// If it does not say.
     pub fn is_valid(&self) -> Result<bool> {
         self.0["valid"].as_bool().with_context(|| format!("no `valid` in {}", self.0))
+    }
+
+    /// What selection thinks of it.
+    #[must_use]
+    pub fn standing(&self) -> &str {
+        self.0["standing"].as_str().unwrap_or_default()
     }
 
     /// A count: `sent` or `used`.

@@ -92,7 +92,7 @@ fn print_status(status: &Status) {
 fn print_peers(peers: &[Peer]) {
     let heading = AnsiColor::BrightBlack.on_default();
     anstream::println!(
-        "{heading}{:<28} {:<12} {:>3} {:>5} {:>7} {:>16} {:>13} {:>11}{heading:#}",
+        "{heading}{:<28} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}",
         "peer",
         "standing",
         "st",
@@ -109,11 +109,11 @@ fn print_peers(peers: &[Peer]) {
             (name, _) => format!("{name} ({address})"),
         };
         anstream::println!(
-            "{name:<28} {:<12} {:>3} {:08b} {:>5.0} s {:>16} {:>13} {:>11}",
+            "{name:<28} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}",
             peer.standing,
             peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
             peer.reach,
-            peer.interval,
+            format!("{} s", (peer.interval * 10.0).round() / 10.0),
             micros(peer.offset),
             micros(peer.delay),
             format!("{}/{}", peer.used, peer.sent),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use client::{ClientError, ask};
-pub use server::Control;
+pub use server::{Control, OpenError};
 
 /// The version of requests and answers; another is refused.
 pub const VERSION: u32 = 1;

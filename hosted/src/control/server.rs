@@ -1,5 +1,6 @@
 //! The daemon's end of the control socket.
 
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +27,42 @@ pub struct Control {
     clients: Vec<Client>,
 }
 
+/// Why there is no control socket.
+#[derive(Debug)]
+pub struct OpenError {
+    step: Step,
+    error: io::Error,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Socket,
+    Unlink,
+    Bind,
+    Chmod,
+}
+
+impl OpenError {
+    /// The event that tells which step failed.
+    #[must_use]
+    pub const fn event<'a>(&self, path: &'a str) -> Event<'a> {
+        match self.step {
+            Step::Socket => Event::ControlInitSocket,
+            Step::Unlink => Event::ControlInitUnlink { path },
+            Step::Bind => Event::ControlInitBind { path },
+            Step::Chmod => Event::ControlInitChmod,
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
@@ -36,27 +73,20 @@ impl Control {
     /// Listens at `path`, in place of a socket that nobody listens on any more.
     ///
     /// # Errors
-    /// The event to log, and why.
-    pub fn open(path: &Path) -> Result<Self, (String, io::Error)> {
-        let text = path.display().to_string();
-        let failed = |event: Event<'_>, error| (event.to_string(), error);
+    /// The step that failed, and why.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |step: Step| move |error| OpenError { step, error };
         if UnixStream::connect(path).is_ok() {
             let error = io::Error::new(ErrorKind::AddrInUse, "another daemon listens on it");
-            return Err(failed(Event::ControlInitBind { path: &text }, error));
+            return Err(failed(Step::Bind)(error));
         }
         if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-            fs::remove_file(path)
-                .map_err(|error| failed(Event::ControlInitUnlink { path: &text }, error))?;
+            fs::remove_file(path).map_err(failed(Step::Unlink))?;
         }
-        let listener = UnixListener::bind(path)
-            .map_err(|error| failed(Event::ControlInitBind { path: &text }, error))?;
+        let listener = UnixListener::bind(path).map_err(failed(Step::Bind))?;
         let control = Self { path: path.to_owned(), listener, clients: Vec::new() };
-        fs::set_permissions(path, Permissions::from_mode(MODE))
-            .map_err(|error| failed(Event::ControlInitChmod, error))?;
-        control
-            .listener
-            .set_nonblocking(true)
-            .map_err(|error| failed(Event::ControlInitSocket, error))?;
+        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed(Step::Chmod))?;
+        control.listener.set_nonblocking(true).map_err(failed(Step::Socket))?;
         Ok(control)
     }
 
@@ -195,8 +225,9 @@ mod tests {
         let path = folder.path().join("control.sock");
         drop(UnixListener::bind(&path).unwrap());
         let control = Control::open(&path).unwrap();
-        let (event, _) = Control::open(&path).unwrap_err();
-        assert_eq!(event, format!("control_init: bind: {}", path.display()));
+        let error = Control::open(&path).unwrap_err();
+        assert_eq!(error.event("path").to_string(), "control_init: bind: path");
+        assert_eq!(error.to_string(), "another daemon listens on it");
         drop(control);
         assert!(!path.exists());
 

@@ -96,13 +96,15 @@ impl Daemon {
         for listen in &config.listen {
             if let Err((address, error)) = sockets.listen(listen.address, listen.port) {
                 log.event(&Event::BindFailed { address: address.ip() });
-                log.message(Level::Warning, &format_args!("cannot serve on {address}: {error}"));
+                log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
             }
         }
         let control = config.control.as_deref().and_then(|path| {
             Control::open(path)
-                .inspect_err(|(event, error)| {
-                    log.message(Level::Warning, &format_args!("{event}: {error}"));
+                .inspect_err(|error| {
+                    let path = path.display().to_string();
+                    log.event(&error.event(&path));
+                    log.message(Level::Debug, &format_args!("{path}: {error}"));
                 })
                 .ok()
         });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use truechimer_core::config::MAX_STRATUM;
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::StampSource;
 use truechimer_core::run::Node;
@@ -50,7 +51,8 @@ impl Reporter<'_> {
             },
             controlled: self.controlled,
             stratum: system.stratum,
-            reference: system.reference_id.display(system.stratum).to_string(),
+            // Without synchronisation it is a kiss code, as in stratum 0.
+            reference: system.reference_id.display(system.stratum % MAX_STRATUM).to_string(),
             leap: leap_name(system.leap).into(),
             offset: snapshot.offset.map(Span::as_secs_f64),
             frequency: snapshot.frequency.as_ppm(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anstyle::AnsiColor;
+use nix::errno::Errno;
 use truechimer_core::event::Level;
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::units::{FreqOffset, Span};
@@ -40,6 +41,9 @@ pub enum DemoError {
     /// A daemon could not run.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(Errno),
     /// The server has no port.
     #[error("the reference server could not listen on loopback")]
     NoServer,
@@ -56,6 +60,7 @@ pub enum DemoError {
 /// # Errors
 /// The clock did not become right in time.
 pub fn run() -> Result<(), DemoError> {
+    sys::catch_termination().map_err(DemoError::Signals)?;
     let quiet = Log::new(LogProfile::Unix, Level::Critical);
     let mut server = Daemon::start(&server_config(), quiet)?;
     let port = server.node().socket.listening().next().ok_or(DemoError::NoServer)?.port();
@@ -76,7 +81,6 @@ pub fn run() -> Result<(), DemoError> {
 }
 
 fn watch(client: &mut Daemon) -> Result<(), DemoError> {
-    sys::catch_termination().map_err(DaemonError::Signals)?;
     let start = Instant::now();
     let mut next_report = Duration::ZERO;
     let mut right_since: Option<Duration> = None;

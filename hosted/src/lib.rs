@@ -7,7 +7,7 @@
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration file.
 //! - [`control`]: the control socket, both ends.
-//! - [`log`]: messages on standard error.
+//! - [`log`], [`output`]: messages on standard error, results on standard output.
 //! - [`query`], [`demo`]: what `chimed` does besides.
 //! - [`sys`]: the only `unsafe` code.
 //!
@@ -29,5 +29,6 @@ pub mod demo;
 pub mod entropy;
 pub mod log;
 pub mod net;
+pub mod output;
 pub mod query;
 pub mod sys;

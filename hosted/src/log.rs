@@ -1,6 +1,6 @@
 //! Where messages go: standard error, one a line, dated in UTC.
 //!
-//! Under a service manager that reads standard error into a journal each line carries its severity
+//! Where a service manager reads standard error into its journal each line carries its severity
 //! instead of the date, which the journal adds itself (sd-daemon(3)).
 
 use std::fmt;
@@ -8,6 +8,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use nix::sys::stat::fstat;
 use truechimer_core::event::{Event, Level, Profile};
 
 use crate::clock::realtime;
@@ -38,7 +39,7 @@ impl Log {
             LogProfile::Unix => Profile::Unix,
             LogProfile::Appliance => Profile::Appliance,
         };
-        Self { profile, threshold, journal: std::env::var_os("JOURNAL_STREAM").is_some() }
+        Self { profile, threshold, journal: is_journal() }
     }
 
     /// Logs an event.
@@ -51,15 +52,22 @@ impl Log {
         if level < self.threshold {
             return;
         }
-        // There is nowhere to tell that the log cannot be written.
-        let mut stderr = anstream::stderr().lock();
-        let _ = if self.journal {
-            writeln!(stderr, "<{}>{text}", level.as_syslog())
+        let line = if self.journal {
+            format!("<{}>{text}\n", level.as_syslog())
         } else {
             let (name, style) = appearance(level);
-            writeln!(stderr, "{} {style}{name:<8}{style:#} {text}", realtime())
+            format!("{} {style}{name:<8}{style:#} {text}\n", realtime())
         };
+        // There is nowhere to tell that the log cannot be written.
+        let _ = anstream::stderr().write_all(line.as_bytes());
     }
+}
+
+/// Whether standard error is the stream that `JOURNAL_STREAM` names, by device and inode. The
+/// variable alone may be an ancestor's.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    fstat(std::io::stderr()).is_ok_and(|file| stream == format!("{}:{}", file.st_dev, file.st_ino))
 }
 
 fn appearance(level: Level) -> (&'static str, Style) {

@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::{Duration, Instant as HostInstant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use truechimer_core::config::NOT_BEFORE;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp};
 use truechimer_core::units::{Instant, NtpTimestamp, Span, WallTime};
-use truechimer_core::wire::{Header, Packet, ParseError};
+use truechimer_core::wire::{Header, Packet};
 use truechimer_core::{Exchange, PeerId, Query, Reject, authentic, usable};
 
 use crate::clock::{precision, realtime};
@@ -65,12 +66,13 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    fn resolve(&self) -> io::Result<SocketAddr> {
-        let mut addresses = match &self.address {
-            ServerAddress::Ip(ip) => return Ok(SocketAddr::new(*ip, self.port)),
-            ServerAddress::Name(name) => (name.as_str(), self.port).to_socket_addrs()?,
-        };
-        addresses.next().ok_or_else(|| io::Error::other("the name has no address"))
+    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        match &self.address {
+            ServerAddress::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),
+            ServerAddress::Name(name) => {
+                Ok((name.as_str(), self.port).to_socket_addrs()?.collect())
+            }
+        }
     }
 }
 
@@ -83,12 +85,15 @@ pub enum QueryError {
     /// The query could not be sent.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The name has no address.
+    #[error("the name has no address")]
+    NoAddress,
+    /// Nobody listens there, or there is no way.
+    #[error("{0}")]
+    Refused(io::Error),
     /// Nothing came in time.
     #[error("no answer within {0} s")]
     Timeout(f64),
-    /// What came is not a packet.
-    #[error("malformed answer: {0}")]
-    Malformed(ParseError),
     /// What came is of no use.
     #[error("answer rejected: {0}")]
     Rejected(Reject),
@@ -172,6 +177,13 @@ pub fn query(
             break;
         }
         wait(&mut sockets, left);
+        pending.retain(|&place, _| match sockets.error(PeerId(place as u16)) {
+            Some(error) => {
+                answers.insert(place, Err(QueryError::Refused(error)));
+                false
+            }
+            None => true,
+        });
         let mut buffer = [0; 1_024];
         while let Ok(received) = sockets.receive(&mut buffer) {
             let Channel::Peer(PeerId(place)) = received.channel else { continue };
@@ -197,18 +209,22 @@ fn send(
     target: &Target,
     random: u64,
 ) -> Result<Pending, QueryError> {
-    let address = target.resolve().map_err(QueryError::Resolve)?;
     let mut query = Query::new(random, WallTime::UNIX_EPOCH, Instant::default());
-    match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
-        Ok(RawStamp::System(sent)) => {
-            query.transmitted = sent;
-            Ok(Pending { address, query })
+    let mut outcome = Err(QueryError::NoAddress);
+    for address in target.resolve().map_err(QueryError::Resolve)? {
+        match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
+            Ok(stamp) => {
+                query.transmitted = match stamp {
+                    RawStamp::System(time) => time,
+                    _ => realtime(),
+                };
+                return Ok(Pending { address, query });
+            }
+            Err(nb::Error::WouldBlock) => outcome = Err(SocketError::Send(Errno::EAGAIN).into()),
+            Err(nb::Error::Other(error)) => outcome = Err(error.into()),
         }
-        Ok(_) | Err(nb::Error::WouldBlock) => {
-            Err(SocketError::Send(io::ErrorKind::WouldBlock.into()).into())
-        }
-        Err(nb::Error::Other(error)) => Err(error.into()),
     }
+    outcome
 }
 
 fn wait(sockets: &mut Sockets, left: Duration) {
@@ -227,10 +243,7 @@ fn wait(sockets: &mut Sockets, left: Duration) {
 
 /// What a datagram answers; `None` if anybody could have sent it.
 fn judge(sent: &Pending, at: WallTime, bytes: &[u8]) -> Option<Result<Reading, QueryError>> {
-    let header = match Packet::parse(bytes) {
-        Ok(packet) => packet.header(),
-        Err(error) => return Some(Err(QueryError::Malformed(error))),
-    };
+    let header = Packet::parse(bytes).ok()?.header();
     authentic(&header, Some(&sent.query), NtpTimestamp::ZERO).ok()?;
     let pivot = at.max(NOT_BEFORE);
     let precision = Span::from_log2_secs(precision());
@@ -262,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_home_is_a_timeout() {
+    fn nobody_home_is_told_at_once() {
         let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target: Target = closed.to_string().parse().unwrap();
-        let answers = query(&[target], Duration::from_millis(50)).unwrap();
-        assert!(matches!(answers[..], [Err(QueryError::Timeout(_))]), "{answers:?}");
+        let answers = query(&[target], Duration::from_secs(60)).unwrap();
+        assert!(matches!(answers[..], [Err(QueryError::Refused(_))]), "{answers:?}");
     }
 }

@@ -20,6 +20,8 @@ pub struct Snapshot<'a> {
     pub synced: bool,
     /// By how much the clock is behind what the sources say, once they have.
     pub offset: Option<Span>,
+    /// Whether the clock is changed, or only watched.
+    pub controlled: bool,
     /// The rate at which the clock is kept.
     pub frequency: FreqOffset,
     /// No error is greater, if the majority of the sources is honest; from the first source on.
@@ -94,6 +96,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             system: self.system(now),
             synced: self.sync.is_synced(),
             offset: self.discipline.offset(now.wall),
+            controlled: self.discipline.is_controlling(),
             frequency: self.discipline.frequency(),
             error_bound: self.sync.error_bound(now.mono),
         }

@@ -26,8 +26,10 @@ pub use validity::{Exchange, Reject, authentic, usable};
 
 /// How long a reply is waited for, unless the next query is sooner (OpenNTPD's QUERYTIME_MAX).
 const REPLY_TIMEOUT: Span = Span::from_secs(15);
-/// Queries, or attempts to resolve a name, that a new peer may need to show what it is worth.
+/// Queries that a new peer may need to show what it is worth.
 const UNDECIDED: u64 = 4;
+/// Attempts after which a name is no longer waited for.
+const UNDECIDED_NAME: u64 = 1;
 /// Queries, or attempts to resolve a name, after which a peer that is not valid is a bad one.
 const JUDGED: u64 = 8;
 /// Between two attempts to have a name resolved, at first; doubled up to [`LONGEST_RETRY`].
@@ -164,13 +166,16 @@ impl Peer {
             Some(_) => self.counters.sent,
             None => self.resolve_attempts.into(),
         };
-        !self.trust.is_valid() && attempts <= UNDECIDED
+        let enough = if self.addresses.is_empty() { UNDECIDED_NAME } else { UNDECIDED };
+        !self.trust.is_valid() && attempts <= enough
     }
 
     /// Whether it has had its chance and failed.
     pub fn is_bad(&self) -> bool {
         let attempts = self.counters.sent.max(self.resolve_attempts.into());
-        !self.trust.is_valid() && attempts >= JUDGED
+        // A pool may have fewer addresses than it is allowed members.
+        let missing = self.pool && self.addresses.is_empty();
+        !self.trust.is_valid() && attempts >= JUDGED && !missing
     }
 
     pub const fn next_query(&self) -> Instant {

@@ -20,6 +20,10 @@ const BUFFER: usize = 1024;
 /// Malformed queries from anywhere are reported once in this time, however many come.
 const MALFORMED_SPACING: Span = Span::from_secs(60);
 
+/// Turns after a step in which queries of others are not answered: what was waiting then is taken
+/// in the first or, if the shell had not looked yet, in the second.
+const STALE_TURNS: u8 = 2;
+
 /// What passed between the server and its clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerCounters {
@@ -45,14 +49,14 @@ pub struct Node<S, C, const PEERS: usize> {
     last_malformed: Option<Instant>,
     /// The clock was stepped, and what has arrived but not been read may be stamped by the old
     /// time.
-    stepped: bool,
+    stale_turns: u8,
 }
 
 impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS> {
     /// Binds them.
     pub const fn new(engine: Engine<PEERS>, socket: S, clock: C) -> Self {
         let served = ServerCounters { received: 0, answered: 0, refused: [0; Refusal::KINDS] };
-        Self { engine, socket, clock, served, last_malformed: None, stepped: false }
+        Self { engine, socket, clock, served, last_malformed: None, stale_turns: 0 }
     }
 
     /// Takes what has arrived, up to a limit, and does what is due. What the loop cannot do
@@ -85,7 +89,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
             match received {
                 Ok(received) => self.dispatch(received, &buffer, sink),
                 Err(error) => {
-                    self.stepped = false;
+                    self.stale_turns = self.stale_turns.saturating_sub(1);
                     return if taken > 0 { Ok(()) } else { Err(error) };
                 }
             }
@@ -107,7 +111,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
             Channel::Peer(peer) => {
                 self.input(Input::Datagram { peer, from, received, bytes }, sink);
             }
-            Channel::Listener(_) if self.stepped => self.served.received += 1,
+            Channel::Listener(_) if self.stale_turns > 0 => self.served.received += 1,
             Channel::Listener(listener) => {
                 self.served.received += 1;
                 let now = self.clock.now();
@@ -177,7 +181,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
     fn command(&mut self, command: ClockCommand) -> ClockReply {
         let reply = match command {
             ClockCommand::Step(by) => self.clock.step(by).map(|by| {
-                self.stepped = true;
+                self.stale_turns = STALE_TURNS;
                 ClockReply::Stepped { by, now: self.clock.now().wall }
             }),
             ClockCommand::Adjust { frequency, slew } => self

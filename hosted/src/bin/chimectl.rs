@@ -8,6 +8,7 @@ use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
 use truechimer::config::DEFAULT_CONTROL;
 use truechimer::control::{Answer, Command, Peer, Status, ask};
+use truechimer::output;
 
 /// Asks a running chimed how it and its peers are.
 #[derive(Debug, Parser)]
@@ -50,23 +51,20 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Status => Command::Status,
         Question::Peers => Command::Peers,
     };
-    match ask(&cli.socket, command)? {
-        Answer::Status(status) if cli.json => {
-            anstream::println!("{}", serde_json::to_string_pretty(&status)?);
-        }
-        Answer::Peers(peers) if cli.json => {
-            anstream::println!("{}", serde_json::to_string_pretty(&peers)?);
-        }
-        Answer::Status(status) => print_status(&status),
-        Answer::Peers(peers) => print_peers(&peers),
+    let text = match ask(&cli.socket, command)? {
+        Answer::Status(status) if cli.json => serde_json::to_string_pretty(&status)? + "\n",
+        Answer::Peers(peers) if cli.json => serde_json::to_string_pretty(&peers)? + "\n",
+        Answer::Status(status) => show_status(&status),
+        Answer::Peers(peers) => show_peers(&peers),
         Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
-    }
-    Ok(())
+    };
+    Ok(output::print(&text)?)
 }
 
-fn print_status(status: &Status) {
+fn show_status(status: &Status) -> String {
     let synced = if status.synced { AnsiColor::Green } else { AnsiColor::Yellow }.on_default();
-    let row = |name: &str, value: &dyn Display| anstream::println!("{name:<16} {value}");
+    let mut text = String::new();
+    let mut row = |name: &str, value: &dyn Display| text += &format!("{name:<16} {value}\n");
     let state = if status.synced { "synced" } else { "unsynced" };
     row("clock", &format_args!("{synced}{state}{synced:#}"));
     let watched = if status.controlled { "" } else { ", only watched" };
@@ -87,20 +85,14 @@ fn print_status(status: &Status) {
         row("serving on", &status.listening.join(", "));
         row("served", &format_args!("{} of {} requests", status.answers, status.requests));
     }
+    text
 }
 
-fn print_peers(peers: &[Peer]) {
+fn show_peers(peers: &[Peer]) -> String {
     let heading = AnsiColor::BrightBlack.on_default();
-    anstream::println!(
-        "{heading}{:<28} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}",
-        "peer",
-        "standing",
-        "st",
-        "reach",
-        "poll",
-        "offset",
-        "delay",
-        "used/sent"
+    let mut text = format!(
+        "{heading}{:<28} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
+        "peer", "standing", "st", "reach", "poll", "offset", "delay", "used/sent"
     );
     for peer in peers {
         let address = peer.address.as_deref().unwrap_or("not resolved");
@@ -108,8 +100,8 @@ fn print_peers(peers: &[Peer]) {
             (name, Some(port)) if name == address => format!("{name}:{port}"),
             (name, _) => format!("{name} ({address})"),
         };
-        anstream::println!(
-            "{name:<28} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}",
+        text += &format!(
+            "{name:<28} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
             peer.standing,
             peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
             peer.reach,
@@ -119,6 +111,7 @@ fn print_peers(peers: &[Peer]) {
             format!("{}/{}", peer.used, peer.sent),
         );
     }
+    text
 }
 
 /// Seconds as people read them.

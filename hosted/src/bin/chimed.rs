@@ -11,6 +11,7 @@ use truechimer::config::Config;
 use truechimer::daemon::Daemon;
 use truechimer::log::{Log, LogProfile};
 use truechimer::query::{Target, query};
+use truechimer::{output, sys};
 use truechimer_core::event::Level;
 
 /// Keeps this host's clock right by asking NTP servers, and serves time to others.
@@ -93,6 +94,7 @@ fn run_daemon(args: &DaemonArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config)?;
     let threshold = if args.verbose { Level::Debug } else { Level::Info };
     let log = Log::new(args.log_profile, threshold);
+    sys::catch_termination().context("cannot catch signals")?;
     let mut daemon = Daemon::start(&config, log).context("cannot start")?;
     daemon.run()?;
     Ok(ExitCode::SUCCESS)
@@ -102,15 +104,17 @@ fn run_query(servers: &[Target], timeout: Duration) -> anyhow::Result<ExitCode> 
     let answers = query(servers, timeout)?;
     let width = servers.iter().map(|server| server.to_string().len()).max().unwrap_or_default();
     let mut code = ExitCode::SUCCESS;
+    let mut text = String::new();
     for (server, answer) in servers.iter().zip(answers) {
         let server = server.to_string();
         match answer {
-            Ok(reading) => anstream::println!("{server:width$}  {reading}"),
+            Ok(reading) => text += &format!("{server:width$}  {reading}\n"),
             Err(error) => {
                 anstream::eprintln!("chimed: {server}: {error}");
                 code = ExitCode::FAILURE;
             }
         }
     }
+    output::print(&text)?;
     Ok(code)
 }

@@ -9,8 +9,10 @@ use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 use super::read::{monotonic, realtime};
 use crate::sys::{self, KernelStatus, RateLimits};
 
-/// A stamp further than this from now is not believed.
-const CREDIBLE: Span = Span::from_secs(10);
+/// A stamp older than this is not believed.
+const OLDEST: Span = Span::from_secs(10);
+/// Nor one from further in the future, which a step of the clock makes.
+const FUTURE: Span = Span::from_millis(1);
 
 /// `CLOCK_REALTIME`, disciplined by `ntp_adjtime`.
 #[derive(Debug)]
@@ -36,13 +38,14 @@ impl KernelClock {
         self.rate
     }
 
-    /// Whether this process may change the clock: tries to, to the rate that it has.
+    /// Whether this process may change the clock: tries to, to the rate that it has, and ends what
+    /// a program before may have left in progress.
     ///
     /// # Errors
     /// [`ClockError::NotPermitted`] if it may not.
     pub fn try_control(&mut self) -> Result<(), ClockError> {
         self.rate = sys::adjust(self.rate, self.limits).map_err(error)?;
-        Ok(())
+        sys::reset().map_err(error)
     }
 }
 
@@ -53,7 +56,7 @@ impl AdjustableClock for KernelClock {
 
     fn stamp(&self, stamp: RawStamp) -> Stamp {
         let now = self.now();
-        let credible = |time: WallTime| (time - now.wall).abs() < CREDIBLE;
+        let credible = |time: WallTime| (-FUTURE..=OLDEST).contains(&(now.wall - time));
         let by_counter = |at: Instant| now.wall + (at - now.mono);
         match stamp {
             RawStamp::Kernel(time) if credible(time) => Stamp { time, source: StampSource::Kernel },

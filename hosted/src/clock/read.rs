@@ -1,6 +1,6 @@
 //! Reading the system's clocks.
 
-use nix::sys::time::TimeSpec;
+use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_gettime};
 use truechimer_core::units::{Instant, Span, WallTime};
 
@@ -14,7 +14,7 @@ const PRECISION_READINGS: usize = 64;
 /// `CLOCK_MONOTONIC`.
 pub(super) fn monotonic() -> Instant {
     let time = read(ClockId::CLOCK_MONOTONIC);
-    Instant::from_nanos(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+    Instant::default() + Span::from_nanos(time.num_nanoseconds())
 }
 
 /// `CLOCK_REALTIME`.
@@ -45,7 +45,7 @@ pub(super) fn both() -> (Instant, WallTime) {
 
 /// A time of the system as a time of ours.
 pub(crate) fn wall(time: TimeSpec) -> WallTime {
-    WallTime::from_unix(time.tv_sec(), time.tv_nsec() as u32)
+    WallTime::UNIX_EPOCH + Span::from_nanos(time.num_nanoseconds())
 }
 
 /// How finely the clock is read: the least difference of two readings that is not zero, as a power

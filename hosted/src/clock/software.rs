@@ -10,6 +10,8 @@ use super::read::{both, monotonic};
 
 /// A datagram that seems to be older than this has a stamp that is not believed.
 const OLDEST: Span = Span::from_secs(10);
+/// As has one from further in the future: the host's clock was stepped.
+const FUTURE: Span = Span::from_millis(1);
 
 /// A software clock, and the error of the oscillator that it is given.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl SoftwareClock {
     fn locate(&self, time: WallTime) -> Option<Instant> {
         let (mono, real) = both();
         let age = real - time;
-        (age >= -OLDEST && age <= OLDEST).then(|| mono + -age)
+        (-FUTURE..=OLDEST).contains(&age).then(|| mono + -age)
     }
 }
 

@@ -22,7 +22,7 @@ pub enum ClientError {
         error: io::Error,
     },
     /// The daemon was lost while it was asked.
-    #[error("chimed at {path} did not answer: {error}")]
+    #[error("chimed at {path} did not answer: {}", reason(error))]
     Lost {
         /// Where.
         path: PathBuf,
@@ -35,6 +35,13 @@ pub enum ClientError {
     /// The daemon refused.
     #[error("chimed refused: {0}")]
     Refused(String),
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => format!("nothing came within {} s", PATIENCE.as_secs()),
+        _ => error.to_string(),
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -56,6 +63,7 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
         .map_err(|error| ClientError::Connect { path: path.to_owned(), error })?;
     let lost = |error| ClientError::Lost { path: path.to_owned(), error };
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
     let mut request = serde_json::to_vec(&Request { version: VERSION, command })?;
     request.push(b'\n');
     stream.write_all(&request).map_err(lost)?;

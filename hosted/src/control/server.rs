@@ -3,21 +3,30 @@
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::stat::{Mode, umask};
 use truechimer_core::event::Event;
 
 use super::{Answer, Command, Request, VERSION};
+use crate::log::Log;
 
-/// Clients at a time; the next one is turned away.
+/// Clients at a time.
 const MAX_CLIENTS: usize = 8;
 /// A request is one line that is not longer than this.
 const MAX_REQUEST: usize = 1_024;
 /// Owner and group may ask.
 const MODE: u32 = 0o660;
+/// A client that takes longer has to make room for another.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a client could not be accepted (there are no descriptors left, mostly) the listener is
+/// left alone for this long: it stays readable all the while.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A listening control socket and its clients. The socket's file goes when this does.
 #[derive(Debug)]
@@ -25,6 +34,7 @@ pub struct Control {
     path: PathBuf,
     listener: UnixListener,
     clients: Vec<Client>,
+    paused: Option<Instant>,
 }
 
 /// Why there is no control socket.
@@ -43,6 +53,12 @@ enum Step {
 }
 
 impl OpenError {
+    /// Whether another daemon listens there.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.error.kind() == ErrorKind::AddrInUse
+    }
+
     /// The event that tells which step failed.
     #[must_use]
     pub const fn event<'a>(&self, path: &'a str) -> Event<'a> {
@@ -63,54 +79,78 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-#[derive(Debug)]
-struct Client {
-    stream: UnixStream,
-    request: Vec<u8>,
-}
-
 impl Control {
     /// Listens at `path`, in place of a socket that nobody listens on any more.
     ///
     /// # Errors
-    /// The step that failed, and why.
+    /// The step that failed, and why; [`ErrorKind::AddrInUse`] if another daemon listens there.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |step: Step| move |error| OpenError { step, error };
-        if UnixStream::connect(path).is_ok() {
-            let error = io::Error::new(ErrorKind::AddrInUse, "another daemon listens on it");
-            return Err(failed(Step::Bind)(error));
+        match UnixStream::connect(path) {
+            Ok(_) => {
+                let error = io::Error::new(ErrorKind::AddrInUse, "another daemon listens on it");
+                return Err(failed(Step::Bind)(error));
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && is_socket(path) => {
+                fs::remove_file(path).map_err(failed(Step::Unlink))?;
+            }
+            Err(_) => {}
         }
-        if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-            fs::remove_file(path).map_err(failed(Step::Unlink))?;
-        }
-        let listener = UnixListener::bind(path).map_err(failed(Step::Bind))?;
-        let control = Self { path: path.to_owned(), listener, clients: Vec::new() };
+        // Nobody else may connect between bind and chmod.
+        let mask = umask(Mode::from_bits_truncate(0o777));
+        let listener = UnixListener::bind(path);
+        umask(mask);
+        let listener = listener.map_err(failed(Step::Bind))?;
+        let control = Self { path: path.to_owned(), listener, clients: Vec::new(), paused: None };
         fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed(Step::Chmod))?;
         control.listener.set_nonblocking(true).map_err(failed(Step::Socket))?;
         Ok(control)
     }
 
     /// Everything to wait for.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        std::iter::once(self.listener.as_fd())
-            .chain(self.clients.iter().map(|client| client.stream.as_fd()))
+    pub fn descriptors(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let paused = self.paused.is_some_and(|since| since.elapsed() < ACCEPT_PAUSE);
+        let listener = (!paused).then(|| PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        let clients = self.clients.iter().map(|client| {
+            let writing = !client.answer.is_empty();
+            let events = if writing { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+            PollFd::new(client.stream.as_fd(), events)
+        });
+        listener.into_iter().chain(clients)
     }
 
     /// Takes new clients in and answers those that have asked. None of them can keep the daemon
-    /// waiting: who does not take the answer at once loses it.
-    pub fn serve(&mut self, mut answer: impl FnMut(Command) -> Answer) {
-        self.clients.retain_mut(|client| match client.read() {
-            Progress::Waiting => true,
-            Progress::Ended => false,
-            Progress::Asked(line) => {
-                client.answer(&respond(&line, &mut answer));
-                false
+    /// waiting.
+    pub fn serve(&mut self, log: &Log, mut answer: impl FnMut(Command) -> Answer) {
+        self.clients.retain_mut(|client| client.serve(&mut answer));
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => self.take_in(stream, log),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => break,
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        log.event(&Event::ControlAccept);
+                        self.paused = Some(Instant::now());
+                        break;
+                    }
+                },
             }
-        });
-        while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < MAX_CLIENTS && stream.set_nonblocking(true).is_ok() {
-                self.clients.push(Client { stream, request: Vec::new() });
+        }
+    }
+
+    fn take_in(&mut self, stream: UnixStream, log: &Log) {
+        if self.clients.len() >= MAX_CLIENTS {
+            // They stand in the order in which they came.
+            if self.clients.first().is_some_and(|oldest| oldest.since.elapsed() <= PATIENCE) {
+                log.event(&Event::ControlAcceptCalloc);
+                return;
             }
+            self.clients.remove(0);
+        }
+        if stream.set_nonblocking(true).is_ok() {
+            let since = Instant::now();
+            self.clients.push(Client { stream, since, request: Vec::new(), answer: Vec::new() });
         }
     }
 }
@@ -121,39 +161,58 @@ impl Drop for Control {
     }
 }
 
-enum Progress {
-    Waiting,
-    Asked(Vec<u8>),
-    Ended,
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    since: Instant,
+    request: Vec<u8>,
+    /// What is still to be written.
+    answer: Vec<u8>,
 }
 
 impl Client {
-    fn read(&mut self) -> Progress {
+    /// Reads the request or writes the answer, as far as that goes; false at the end.
+    fn serve(&mut self, answer: &mut impl FnMut(Command) -> Answer) -> bool {
+        if self.answer.is_empty() && !self.read(answer) {
+            return false;
+        }
+        while !self.answer.is_empty() {
+            match self.stream.write(&self.answer) {
+                Ok(written) if written == self.answer.len() => return false,
+                Ok(written) => drop(self.answer.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn read(&mut self, answer: &mut impl FnMut(Command) -> Answer) -> bool {
         let mut buffer = [0; MAX_REQUEST];
         loop {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Progress::Ended,
+                Ok(0) => return false,
                 Ok(len) => self.request.extend_from_slice(&buffer[..len]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Progress::Ended,
+                Err(_) => return false,
             }
-            if let Some(end) = self.request.iter().position(|&byte| byte == b'\n') {
-                self.request.truncate(end);
-                return Progress::Asked(std::mem::take(&mut self.request));
-            }
-            if self.request.len() > MAX_REQUEST {
-                let text = format!("a request has at most {MAX_REQUEST} octets");
-                self.answer(&Answer::Error(text));
-                return Progress::Ended;
-            }
-        }
-    }
-
-    fn answer(&mut self, answer: &Answer) {
-        if let Ok(mut line) = serde_json::to_vec(answer) {
-            line.push(b'\n');
-            let _ = self.stream.write_all(&line);
+            let line = self.request.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let answer = if line.len() > MAX_REQUEST {
+                Answer::Error(format!("a request has at most {MAX_REQUEST} octets"))
+            } else if line.len() < self.request.len() {
+                respond(line, answer)
+            } else {
+                continue;
+            };
+            self.answer = serde_json::to_vec(&answer).unwrap_or_default();
+            self.answer.push(b'\n');
+            return true;
         }
     }
 }
@@ -169,70 +228,4 @@ fn respond(line: &[u8], answer: &mut impl FnMut(Command) -> Answer) -> Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead, BufReader};
-
-    fn exchange(control: &mut Control, path: &Path, request: &[u8]) -> String {
-        let mut stream = UnixStream::connect(path).unwrap();
-        stream.write_all(request).unwrap();
-        let mut line = String::new();
-        for _ in 0..3 {
-            control.serve(|_| Answer::Peers(Vec::new()));
-        }
-        BufReader::new(stream).read_line(&mut line).unwrap();
-        line
-    }
-
-    #[test]
-    fn answers_requests_and_says_what_is_wrong_with_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sock");
-        let mut control = Control::open(&path).unwrap();
-        let cases: [(&[u8], &str); 4] = [
-            (b"{\"version\":1,\"command\":\"peers\"}\n", "{\"peers\":[]}\n"),
-            (
-                b"{\"version\":2,\"command\":\"peers\"}\n",
-                "{\"error\":\"version 2 is not known here, 1 is\"}\n",
-            ),
-            (
-                b"{\"version\":1,\"command\":\"reboot\"}\n",
-                "{\"error\":\"not a request: unknown variant `reboot`, expected `status` or `peers` at line 1 column 31\"}\n",
-            ),
-            (&[b'x'; 2_000], "{\"error\":\"a request has at most 1024 octets\"}\n"),
-        ];
-        for (request, expected) in cases {
-            assert_eq!(exchange(&mut control, &path, request), expected);
-        }
-    }
-
-    #[test]
-    fn bounds_its_clients_and_forgets_those_that_leave() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sock");
-        let mut control = Control::open(&path).unwrap();
-        let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
-        control.serve(|_| unreachable!());
-        assert_eq!(control.descriptors().count(), 1 + MAX_CLIENTS);
-        drop(silent);
-        control.serve(|_| unreachable!());
-        assert_eq!(control.descriptors().count(), 1);
-    }
-
-    #[test]
-    fn takes_the_place_of_a_dead_socket_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sock");
-        drop(UnixListener::bind(&path).unwrap());
-        let control = Control::open(&path).unwrap();
-        let error = Control::open(&path).unwrap_err();
-        assert_eq!(error.event("path").to_string(), "control_init: bind: path");
-        assert_eq!(error.to_string(), "another daemon listens on it");
-        drop(control);
-        assert!(!path.exists());
-
-        fs::write(&path, "precious").unwrap();
-        assert!(Control::open(&path).is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"precious");
-    }
-}
+mod tests;

@@ -6,8 +6,10 @@
 mod resolve;
 mod status;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant as HostInstant};
 
 use nix::errno::Errno;
@@ -45,25 +47,26 @@ pub enum DaemonError {
     /// No unpredictable bits.
     #[error("cannot read /dev/urandom: {0}")]
     Entropy(io::Error),
+    /// Another daemon disciplines the kernel's clock.
+    #[error("another chimed is running: it listens on {}", .0.display())]
+    Running(PathBuf),
     /// More peers than there is room for.
     #[error("{0} servers and pool members are configured; {MAX_PEERS} are allowed")]
     TooManyPeers(usize),
     /// poll(2) failed.
     #[error("poll failed: {0}")]
     Poll(Errno),
-    /// Signals cannot be caught.
-    #[error("cannot catch signals: {0}")]
-    Signals(Errno),
 }
 
-/// A running daemon.
+/// A running daemon. However it ends, the clock is left at its frequency, without a slew.
 #[derive(Debug)]
 pub struct Daemon {
     node: Node<Sockets, HostClock, MAX_PEERS>,
     names: Names,
+    /// Peers whose names are to be looked up.
+    lookups: VecDeque<PeerId>,
     control: Option<Control>,
     log: Log,
-    controlled: bool,
     polls: u64,
     started: HostInstant,
 }
@@ -72,8 +75,8 @@ impl Daemon {
     /// Binds the sockets and adds the peers.
     ///
     /// # Errors
-    /// Only what leaves nothing to run: a listen address or control socket that cannot be had is
-    /// logged.
+    /// What leaves nothing to run, or two daemons at one clock. A listen address or a control
+    /// socket that cannot be had is logged.
     pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
         let names = Names::new(config);
         if names.count() > MAX_PEERS {
@@ -81,6 +84,7 @@ impl Daemon {
         }
         let seed =
             Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)?;
+        let control = open_control(config, &log)?;
         let (clock, frequency, controlled) = open_clock(config, &log)?;
         let mut engine_config = config.engine_config(frequency);
         engine_config.control = controlled;
@@ -99,16 +103,7 @@ impl Daemon {
                 log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
             }
         }
-        let control = config.control.as_deref().and_then(|path| {
-            Control::open(path)
-                .inspect_err(|error| {
-                    let path = path.display().to_string();
-                    log.event(&error.event(&path));
-                    log.message(Level::Debug, &format_args!("{path}: {error}"));
-                })
-                .ok()
-        });
-        if config.servers.is_empty() && config.pools.is_empty() && config.local_stratum.is_none() {
+        if names.count() == 0 && config.local_stratum.is_none() {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
         }
@@ -116,28 +111,28 @@ impl Daemon {
         Ok(Self {
             node: Node::new(engine, sockets, clock),
             names,
+            lookups: VecDeque::new(),
             control,
             log,
-            controlled,
             polls: 0,
             started: HostInstant::now(),
         })
     }
 
-    /// Runs until SIGTERM or SIGINT.
+    /// Runs until a signal asks it to end; [`sys::catch_termination`] has been called.
     ///
     /// # Errors
     /// poll(2) failed.
     pub fn run(&mut self) -> Result<(), DaemonError> {
-        sys::catch_termination().map_err(DaemonError::Signals)?;
         while !sys::termination_requested() {
             self.turn(LONGEST_WAIT)?;
         }
-        self.stop();
+        self.log.event(&Event::EngineExiting);
+        self.log.event(&Event::Terminating);
         Ok(())
     }
 
-    /// Waits for something to do, no longer than `longest`, and does it.
+    /// Does what there is to do, and waits for more, no longer than `longest`.
     ///
     /// # Errors
     /// poll(2) failed.
@@ -145,17 +140,14 @@ impl Daemon {
         let mut outputs = Vec::new();
         // Receiving never fails for good: a socket's errors are its own.
         let busy = self.node.turn(&mut |output| outputs.push(output)).is_ok();
-        let more_to_do = self.carry_out(outputs);
-        self.wait(if busy || more_to_do { Duration::ZERO } else { longest })?;
-        let status = status::Reporter {
-            node: &self.node,
-            names: &self.names,
-            controlled: self.controlled,
-            polls: self.polls,
-            uptime: self.started.elapsed(),
-        };
-        if let Some(control) = &mut self.control {
-            control.serve(|command| status.answer(command));
+        self.take(outputs);
+        for failure in self.node.socket.take_failures() {
+            self.log.event(&failure);
+        }
+        self.look_up();
+        let at_once = busy || !self.lookups.is_empty();
+        if self.wait(if at_once { Duration::ZERO } else { longest })? {
+            self.serve_control();
         }
         Ok(())
     }
@@ -166,21 +158,7 @@ impl Daemon {
         &self.node
     }
 
-    /// Leaves the clock at its frequency, without a slew.
-    fn stop(&mut self) {
-        if self.controlled {
-            let frequency = self.node.engine.snapshot(self.node.clock.now()).frequency;
-            if self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
-                self.log.event(&Event::ResetAdjtimeFailed);
-            }
-        }
-        self.log.event(&Event::EngineExiting);
-        self.log.event(&Event::Terminating);
-    }
-
-    /// Logs events and looks names up; true if that gave the engine something to do.
-    fn carry_out(&mut self, outputs: Vec<Output>) -> bool {
-        let mut inputs = Vec::new();
+    fn take(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
                 Output::Event(event) => self.log.event(&event),
@@ -188,62 +166,80 @@ impl Daemon {
                     let name = self.names.name(peer);
                     self.log.event(&Event::BadPeer { name, address, pool });
                 }
-                Output::Resolve(peer) => inputs.push((peer, self.resolve(peer))),
+                Output::Resolve(peer) if !self.lookups.contains(&peer) => {
+                    self.lookups.push_back(peer);
+                }
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
             }
         }
-        let mut events = Vec::new();
-        for (peer, addresses) in &inputs {
-            let input = Input::Resolved { peer: *peer, addresses };
-            self.node.input(input, &mut |output| events.push(output));
-        }
-        for output in events {
-            if let Output::Event(event) = output {
-                self.log.event(&event);
-            }
-        }
-        inputs.iter().any(|(_, addresses)| !addresses.is_empty())
     }
 
-    fn resolve(&self, peer: PeerId) -> Vec<std::net::SocketAddr> {
-        let snapshot = self.node.engine.snapshot(self.node.clock.now());
-        let taken: Vec<_> = snapshot.peers().filter_map(|peer| peer.address).collect();
-        self.names.resolve(peer, &taken).unwrap_or_else(|error| {
-            let name = self.names.name(peer);
+    /// Looks one name up, for all peers that wait for it. The resolver may take many seconds, in
+    /// which nothing else is done.
+    fn look_up(&mut self) {
+        let Some(&first) = self.lookups.front() else { return };
+        let found = self.names.look_up(first).unwrap_or_else(|error| {
+            let name = self.names.name(first);
             self.log.message(Level::Debug, &format_args!("cannot resolve {name}: {error}"));
             Vec::new()
-        })
+        });
+        let (served, waiting): (Vec<_>, Vec<_>) =
+            self.lookups.drain(..).partition(|peer| self.names.share(*peer, first));
+        self.lookups = waiting.into();
+        let mut outputs = Vec::new();
+        for peer in served {
+            let snapshot = self.node.engine.snapshot(self.node.clock.now());
+            let taken: Vec<_> = snapshot.peers().filter_map(|peer| peer.address).collect();
+            let addresses = self.names.choose(peer, &found, &taken);
+            let input = Input::Resolved { peer, addresses: &addresses };
+            self.node.input(input, &mut |output| outputs.push(output));
+        }
+        self.take(outputs);
     }
 
-    fn wait(&mut self, longest: Duration) -> Result<(), DaemonError> {
+    fn serve_control(&mut self) {
+        let reporter = status::Reporter {
+            node: &self.node,
+            names: &self.names,
+            polls: self.polls,
+            uptime: self.started.elapsed(),
+        };
+        if let Some(control) = &mut self.control {
+            control.serve(&self.log, |command| reporter.answer(command));
+        }
+    }
+
+    /// Waits; true if somebody wants something of the control socket.
+    fn wait(&mut self, longest: Duration) -> Result<bool, DaemonError> {
         let timeout = self.timeout(longest);
         let channels: Vec<(Channel, BorrowedFd<'_>)> = self.node.socket.descriptors().collect();
-        let mut descriptors: Vec<PollFd<'_>> = channels
-            .iter()
-            .map(|(_, descriptor)| *descriptor)
-            .chain(self.control.iter().flat_map(Control::descriptors))
-            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
-            .collect();
+        let sockets =
+            channels.iter().map(|(_, descriptor)| PollFd::new(*descriptor, PollFlags::POLLIN));
+        let mut descriptors: Vec<PollFd<'_>> =
+            sockets.chain(self.control.iter().flat_map(Control::descriptors)).collect();
         self.polls += 1;
         match poll(&mut descriptors, timeout) {
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(()),
+            Err(Errno::EINTR) => return Ok(false),
             Err(error) => {
                 self.log.event(&Event::PollError);
                 return Err(DaemonError::Poll(error));
             }
         }
+        let has_events = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
+        let (sockets, control) = descriptors.split_at(channels.len());
+        let asked = control.iter().any(has_events);
         let ready: Vec<Channel> = channels
             .iter()
-            .zip(&descriptors)
-            .filter(|(_, polled)| polled.any().unwrap_or(true))
+            .zip(sockets)
+            .filter(|(_, polled)| has_events(polled))
             .map(|((channel, _), _)| *channel)
             .collect();
         for channel in ready {
             self.node.socket.set_ready(channel);
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// Until the engine's deadline, rounded up to whole milliseconds so as not to wake too early.
@@ -256,6 +252,32 @@ impl Daemon {
     }
 }
 
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let snapshot = self.node.engine.snapshot(self.node.clock.now());
+        let (controlled, frequency) = (snapshot.controlled, snapshot.frequency);
+        if controlled && self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
+            self.log.event(&Event::ResetAdjtimeFailed);
+        }
+    }
+}
+
+/// The control socket, if it is wanted and to be had.
+fn open_control(config: &Config, log: &Log) -> Result<Option<Control>, DaemonError> {
+    let Some(path) = config.control.as_deref() else { return Ok(None) };
+    let error = match Control::open(path) {
+        Ok(control) => return Ok(Some(control)),
+        Err(error) => error,
+    };
+    if error.is_in_use() && config.clock == ClockKind::Kernel {
+        return Err(DaemonError::Running(path.to_owned()));
+    }
+    let path = path.display().to_string();
+    log.event(&error.event(&path));
+    log.message(Level::Debug, &format_args!("{path}: {error}"));
+    Ok(None)
+}
+
 /// The configured clock, the rate it runs at, and whether it may be changed.
 fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool), DaemonError> {
     match config.clock {
@@ -266,6 +288,10 @@ fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool
         }
         ClockKind::Kernel => {
             let mut clock = KernelClock::open().map_err(DaemonError::Clock)?;
+            if config.servers.is_empty() && config.pools.is_empty() {
+                let rate = clock.rate();
+                return Ok((HostClock::Kernel(clock), rate, false));
+            }
             let controlled = match clock.try_control() {
                 Ok(()) => true,
                 Err(error) => {

@@ -22,7 +22,6 @@ use crate::net::Sockets;
 pub(super) struct Reporter<'a> {
     pub(super) node: &'a Node<Sockets, HostClock, MAX_PEERS>,
     pub(super) names: &'a Names,
-    pub(super) controlled: bool,
     pub(super) polls: u64,
     pub(super) uptime: Duration,
 }
@@ -49,7 +48,7 @@ impl Reporter<'_> {
                 HostClock::Kernel(_) => "kernel".into(),
                 HostClock::Software(_) => "software".into(),
             },
-            controlled: self.controlled,
+            controlled: snapshot.controlled,
             stratum: system.stratum,
             // Without synchronisation it is a kiss code, as in stratum 0.
             reference: system.reference_id.display(system.stratum % MAX_STRATUM).to_string(),

@@ -1,6 +1,9 @@
 //! The daemon's UDP sockets: one of its own for each query, and those that time is served on.
+//!
+//! They are made and used by the plainest calls (`socket` without flags, `MSG_DONTWAIT` instead of
+//! non-blocking descriptors), which simulators that replace libc's understand too.
 
-mod stamps;
+mod message;
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,13 +11,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use truechimer_core::PeerId;
+use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
-use self::stamps::Receiver;
+use self::message::{Local, Receiver};
 use crate::clock::realtime;
 
 /// `IPTOS_LOWDELAY` of the type of service.
@@ -22,68 +27,64 @@ use crate::clock::realtime;
 const LOWDELAY: i32 = 0x10;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sockets {
     queries: Vec<Option<UdpSocket>>,
     listeners: Vec<UdpSocket>,
     receiver: Receiver,
     /// Those that poll(2) said to have something.
     ready: VecDeque<Channel>,
+    /// Where the last datagram came in, from where its answer is to leave.
+    local: Option<Local>,
+    failures: Vec<Event<'static>>,
 }
 
-/// Why a query's socket failed, which decides on the message.
+/// Why a query could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// It could not be created or connected.
+    /// Its socket could not be created or connected.
     #[error("cannot open a socket for a query: {0}")]
-    Open(io::Error),
+    Open(Errno),
     /// Nothing could be sent on it.
     #[error("cannot send: {0}")]
-    Send(io::Error),
-}
-
-impl Default for Sockets {
-    fn default() -> Self {
-        Self::new()
-    }
+    Send(Errno),
+    /// There is no such listener.
+    #[error("there is no such listener")]
+    NoListener,
 }
 
 impl Sockets {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            queries: Vec::new(),
-            listeners: Vec::new(),
-            receiver: Receiver::new(),
-            ready: VecDeque::new(),
-        }
+        Self::default()
     }
 
-    /// Serves time on `address`, or on every address, and says where.
+    /// Serves time on `address`, or on every address of both families.
     ///
     /// # Errors
-    /// The first of the addresses that cannot be bound, and why.
+    /// What could not be bound, and why; the rest is.
     pub fn listen(
         &mut self,
         address: Option<IpAddr>,
         port: u16,
-    ) -> Result<(), (SocketAddr, io::Error)> {
+    ) -> Result<(), (SocketAddr, Errno)> {
         let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = match &address {
             Some(address) => std::slice::from_ref(address),
             None => &all,
         };
+        let mut outcome = Ok(());
         for &ip in addresses {
             let address = SocketAddr::new(ip, port);
             match listener(address) {
                 Ok(socket) => self.listeners.push(socket),
                 // A host without IPv6 still has every address.
-                Err(error) if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {}
-                Err(error) => return Err((address, error)),
+                Err(Errno::EAFNOSUPPORT) => {}
+                Err(error) => outcome = Err((address, error)),
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Where time is served.
@@ -108,42 +109,51 @@ impl Sockets {
             self.ready.push_back(channel);
         }
     }
+
+    /// The error that a query's socket has to tell, mostly of an ICMP message; reading it clears
+    /// it.
+    #[must_use]
+    pub fn error(&self, peer: PeerId) -> Option<io::Error> {
+        self.queries.get(usize::from(peer.0))?.as_ref()?.take_error().ok()?
+    }
+
+    /// What failed since it was last asked, to be logged.
+    pub fn take_failures(&mut self) -> Vec<Event<'static>> {
+        std::mem::take(&mut self.failures)
+    }
 }
 
-fn listener(address: SocketAddr) -> io::Result<UdpSocket> {
+fn datagram_socket(address: SocketAddr) -> Result<UdpSocket, Errno> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let descriptor = socket(family, SockType::Datagram, flags, None)?;
-    if address.is_ipv6() {
-        setsockopt(&descriptor, sockopt::Ipv6V6Only, &true)?;
-    }
-    bind(descriptor.as_raw_fd(), &SockaddrStorage::from(address))?;
-    let socket = UdpSocket::from(descriptor);
-    prepare(&socket);
-    Ok(socket)
-}
-
-/// A socket on a random port, connected to `to`.
-fn query_socket(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any = match to {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-    socket.connect(to)?;
-    socket.set_nonblocking(true)?;
-    prepare(&socket);
-    Ok(socket)
-}
-
-/// What a socket works without, only worse: receive stamps and low delay.
-fn prepare(socket: &UdpSocket) {
-    let _ = stamps::enable(socket);
+    let descriptor = socket(family, SockType::Datagram, SockFlag::empty(), None)?;
+    let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    // What a socket works without, only worse: receive stamps and low delay.
+    let _ = message::enable_stamps(&descriptor);
     #[cfg(not(target_os = "netbsd"))] // nix does not know the option there
-    let _ = setsockopt(socket, sockopt::Ipv4Tos, &LOWDELAY);
+    let _ = setsockopt(&descriptor, sockopt::Ipv4Tos, &LOWDELAY);
+    Ok(UdpSocket::from(descriptor))
+}
+
+fn listener(address: SocketAddr) -> Result<UdpSocket, Errno> {
+    let socket = datagram_socket(address)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    if address.ip().is_unspecified() {
+        let _ = message::enable_local(&socket, address);
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
+/// A socket connected to `to` from a random port, which the kernel picks.
+fn query_socket(to: SocketAddr) -> Result<UdpSocket, Errno> {
+    let socket = datagram_socket(to)?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    Ok(socket)
 }
 
 impl DatagramSocket for Sockets {
@@ -160,15 +170,26 @@ impl DatagramSocket for Sockets {
             self.queries.resize_with(place + 1, || None);
         }
         self.queries[place] = None;
-        let socket = query_socket(to).map_err(SocketError::Open)?;
+        let socket = query_socket(to).map_err(|error| {
+            // No way to the server is a matter of the peer's reach, not of this host's sockets.
+            if !is_unreachable(error) {
+                self.failures.push(Event::ClientQuerySocket);
+            }
+            SocketError::Open(error)
+        })?;
         let sent = realtime();
-        match socket.send(datagram) {
+        match message::send(&socket, datagram, None, None) {
             Ok(_) => {
                 self.queries[place] = Some(socket);
                 Ok(RawStamp::System(sent))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(nb::Error::WouldBlock),
-            Err(error) => Err(SocketError::Send(error).into()),
+            Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
+            Err(error) => {
+                if !is_unreachable(error) {
+                    self.failures.push(Event::Sendto);
+                }
+                Err(SocketError::Send(error).into())
+            }
         }
     }
 
@@ -178,16 +199,16 @@ impl DatagramSocket for Sockets {
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<(), SocketError> {
-        let Some(socket) = self.listeners.get(usize::from(listener)) else { return Ok(()) };
-        match socket.send_to(datagram, to) {
+        let socket = self.listeners.get(usize::from(listener)).ok_or(SocketError::NoListener)?;
+        match message::send(socket, datagram, Some(to), self.local) {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(nb::Error::WouldBlock),
+            Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
             Err(error) => Err(SocketError::Send(error).into()),
         }
     }
 
-    /// Errors of a socket concern its last query (an ICMP message, mostly): they are read off it,
-    /// and the query goes unanswered.
+    /// Errors of a socket concern its last query: they are read off it, and the query goes
+    /// unanswered.
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, SocketError> {
         while let Some(channel) = self.ready.pop_front() {
             let socket = match channel {
@@ -196,17 +217,33 @@ impl DatagramSocket for Sockets {
                 }
                 Channel::Listener(place) => self.listeners.get(usize::from(place)),
             };
-            let Some((len, from, stamp)) =
-                socket.and_then(|socket| self.receiver.receive(socket, buffer))
+            let Some(message) = socket.and_then(|socket| self.receiver.receive(socket, buffer))
             else {
                 continue;
             };
             // In turn, so that a flood on one socket does not keep the others waiting.
             self.ready.push_back(channel);
+            self.local = message.local;
+            let (len, from, stamp) = (message.len, message.from, message.stamp);
             return Ok(Received { channel, from, stamp, len });
         }
         Err(nb::Error::WouldBlock)
     }
+}
+
+const fn is_unreachable(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::ENETUNREACH
+            | Errno::EHOSTUNREACH
+            | Errno::ENETDOWN
+            | Errno::EHOSTDOWN
+            | Errno::ECONNREFUSED
+            | Errno::EADDRNOTAVAIL
+            | Errno::EAFNOSUPPORT
+            | Errno::EACCES
+            | Errno::EPERM
+    )
 }
 
 #[cfg(test)]

@@ -58,8 +58,11 @@ fn a_closed_port_is_no_error() {
     let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     sockets.query(PeerId(0), closed, b"x").unwrap();
     sleep(Duration::from_millis(20));
+    let refused = sockets.error(PeerId(0)).unwrap();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     sockets.set_ready(Channel::Peer(PeerId(0)));
     assert!(matches!(sockets.receive(&mut [0; 8]), Err(nb::Error::WouldBlock)));
+    assert!(sockets.take_failures().is_empty());
 }
 
 #[test]
@@ -67,5 +70,23 @@ fn a_taken_port_is_named() {
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let (named, error) = Sockets::new().listen(Some(address.ip()), address.port()).unwrap_err();
-    assert_eq!((named, error.kind()), (address, io::ErrorKind::AddrInUse));
+    assert_eq!((named, error), (address, Errno::EADDRINUSE));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_on_all_addresses_answers_from_the_one_asked() {
+    let mut server = Sockets::new();
+    server.listen(None, 0).unwrap();
+    let port = server.listening().find(SocketAddr::is_ipv4).unwrap().port();
+    let mut client = Sockets::new();
+    for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
+        let asked = SocketAddr::new(address.parse().unwrap(), port);
+        client.query(PeerId(0), asked, b"query").unwrap();
+        let (received, _) = receive(&mut server);
+        let Channel::Listener(listener) = received.channel else { panic!("{received:?}") };
+        server.reply(listener, received.from, b"answer").unwrap();
+        let (received, bytes) = receive(&mut client);
+        assert_eq!((received.from, bytes.as_slice()), (asked, b"answer".as_slice()));
+    }
 }

@@ -57,7 +57,7 @@ fn call(timex: &mut libc::timex) -> Result<(), Errno> {
 #[cfg(target_os = "linux")]
 fn nominal_tick() -> Option<i64> {
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten()?;
-    (per_second > 0).then(|| 1_000_000 / per_second)
+    (per_second > 0).then(|| 1_000_000 / wide(per_second))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -67,10 +67,10 @@ const fn nominal_tick() -> Option<i64> {
 
 /// The rate of `timex` as the kernel adds it up: the tick's and `freq`.
 fn rate(timex: &libc::timex, limits: RateLimits) -> FreqOffset {
-    let freq = FreqOffset::from_scaled_ppm(timex.freq);
+    let freq = FreqOffset::from_scaled_ppm(wide(timex.freq));
     match limits.nominal_tick {
         #[cfg(target_os = "linux")]
-        Some(nominal) => freq + tick_rate(timex.tick, nominal),
+        Some(nominal) => freq + tick_rate(wide(timex.tick), nominal),
         _ => freq,
     }
 }
@@ -99,7 +99,7 @@ pub fn adjust(wanted: FreqOffset, limits: RateLimits) -> Result<FreqOffset, Errn
     let mut timex = empty();
     let freq = wanted - set_tick(&mut timex, wanted, limits);
     timex.modes |= libc::MOD_FREQUENCY;
-    timex.freq = freq.clamp(-MAX_FREQ, MAX_FREQ).as_scaled_ppm();
+    timex.freq = narrow(freq.clamp(-MAX_FREQ, MAX_FREQ).as_scaled_ppm());
     call(&mut timex)?;
     Ok(rate(&timex, limits))
 }
@@ -108,13 +108,14 @@ pub fn adjust(wanted: FreqOffset, limits: RateLimits) -> Result<FreqOffset, Errn
 #[cfg(target_os = "linux")]
 fn set_tick(timex: &mut libc::timex, wanted: FreqOffset, limits: RateLimits) -> FreqOffset {
     let Some(nominal) = limits.nominal_tick else { return FreqOffset::ZERO };
-    timex.tick = nominal;
+    let mut tick = nominal;
     if wanted.abs() > FREQ_RANGE {
         let limit = nominal / 10;
-        timex.tick += ((wanted.as_ratio() * nominal as f64).round() as i64).clamp(-limit, limit);
+        tick += ((wanted.as_ratio() * nominal as f64).round() as i64).clamp(-limit, limit);
     }
     timex.modes |= libc::ADJ_TICK;
-    tick_rate(timex.tick, nominal)
+    timex.tick = narrow(tick);
+    tick_rate(tick, nominal)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -130,9 +131,9 @@ const fn set_tick(_: &mut libc::timex, _: FreqOffset, _: RateLimits) -> FreqOffs
 pub fn step(by: Span) -> Result<(), Errno> {
     let mut timex = empty();
     timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
-    timex.time.tv_sec = by.as_nanos().div_euclid(1_000_000_000);
+    timex.time.tv_sec = narrow(by.as_nanos().div_euclid(1_000_000_000));
     // With ADJ_NANO this field holds nanoseconds.
-    timex.time.tv_usec = by.as_nanos().rem_euclid(1_000_000_000);
+    timex.time.tv_usec = narrow(by.as_nanos().rem_euclid(1_000_000_000));
     call(&mut timex)
 }
 
@@ -149,23 +150,62 @@ pub fn step(by: Span) -> Result<(), Errno> {
     clock_settime(ClockId::CLOCK_REALTIME, now + TimeSpec::nanoseconds(by.as_nanos()))
 }
 
+/// Ends what a program before may have left to the kernel: a slew of adjtime(2), and the
+/// kernel's own loops, which would follow an old offset.
+///
+/// # Errors
+/// The kernel's; `EPERM` without the privilege.
+pub fn reset() -> Result<(), Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut timex = empty();
+        timex.modes = libc::ADJ_OFFSET_SINGLESHOT;
+        call(&mut timex)?;
+    }
+    change_status(0, libc::STA_PLL | libc::STA_FLL, &mut empty())
+}
+
 /// Tells the kernel how good its clock is. Programs read it with ntp_gettime(3), and Linux copies
-/// a synchronised clock to the RTC.
+/// a synchronised clock to the RTC. A leap second that somebody armed stays armed.
 ///
 /// # Errors
 /// The kernel's; `EPERM` without the privilege.
 pub fn set_status(status: &KernelStatus) -> Result<(), Errno> {
     let mut timex = empty();
-    timex.modes = libc::MOD_STATUS | libc::MOD_MAXERROR | libc::MOD_ESTERROR;
-    timex.status = if status.synced { 0 } else { libc::STA_UNSYNC };
+    timex.modes = libc::MOD_MAXERROR | libc::MOD_ESTERROR;
     timex.maxerror = micros(status.max_error);
     timex.esterror = micros(status.estimated_error);
-    call(&mut timex)
+    match status.synced {
+        true => change_status(0, libc::STA_UNSYNC, &mut timex),
+        false => change_status(libc::STA_UNSYNC, 0, &mut timex),
+    }
+}
+
+fn change_status(
+    set: libc::c_int,
+    clear: libc::c_int,
+    timex: &mut libc::timex,
+) -> Result<(), Errno> {
+    let mut present = empty();
+    call(&mut present)?;
+    timex.modes |= libc::MOD_STATUS;
+    timex.status = present.status & !clear | set;
+    call(timex)
 }
 
 fn micros(span: Span) -> libc::c_long {
     let micros = span.as_nanos().max(0).unsigned_abs().div_ceil(1_000);
-    libc::c_long::try_from(micros).unwrap_or(libc::c_long::MAX)
+    narrow(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+#[allow(clippy::useless_conversion, reason = "a C long has 32 bits elsewhere")]
+fn wide(long: libc::c_long) -> i64 {
+    i64::from(long)
+}
+
+#[allow(clippy::useless_conversion, reason = "a C long has 32 bits elsewhere")]
+fn narrow(value: i64) -> libc::c_long {
+    value.try_into().unwrap_or(libc::c_long::MAX)
 }
 
 #[cfg(test)]

@@ -5,5 +5,5 @@
 mod adjtime;
 mod signal;
 
-pub use adjtime::{KernelStatus, RateLimits, adjust, read_rate, set_status, step};
+pub use adjtime::{KernelStatus, RateLimits, adjust, read_rate, reset, set_status, step};
 pub use signal::{catch_termination, termination_requested};

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT, noted for the main loop.
+//! The signals that ask a program to end, noted for the main loop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,13 +11,14 @@ extern "C" fn note(_: libc::c_int) {
     REQUESTED.store(true, Ordering::Relaxed);
 }
 
-/// From now on SIGTERM and SIGINT only interrupt a waiting poll(2).
+/// From now on SIGTERM, SIGINT, SIGHUP and SIGQUIT only interrupt a waiting poll(2): the clock must
+/// not be left in the midst of a slew.
 ///
 /// # Errors
 /// sigaction(2) failed.
 pub fn catch_termination() -> Result<(), Errno> {
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
         // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
         unsafe { sigaction(signal, &action) }?;
     }

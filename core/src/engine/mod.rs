@@ -164,7 +164,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// The state that a server tells its clients.
     #[must_use]
     pub fn system(&self, now: Now) -> SystemState {
-        self.sync.system(now)
+        self.sync.system(now, self.discipline.offset(now.wall).unwrap_or_default())
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {

@@ -91,14 +91,15 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// What can be seen of it.
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot<'_> {
+        let offset = self.discipline.offset(now.wall);
         Snapshot {
             peers: &self.peers,
             system: self.system(now),
             synced: self.sync.is_synced(),
-            offset: self.discipline.offset(now.wall),
+            offset,
             controlled: self.discipline.is_controlling(),
             frequency: self.discipline.frequency(),
-            error_bound: self.sync.error_bound(now.mono),
+            error_bound: self.sync.error_bound(now.mono, offset.unwrap_or_default()),
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Sync {
     precision: i8,
     /// What would be served if the clock had no error of its own.
     followed: Option<SystemState>,
-    /// How far the clock is from what it follows.
+    /// How far the clock was from what it follows when it was last compared.
     offset: Span,
 }
 
@@ -96,7 +96,8 @@ impl Sync {
     /// When the error bound becomes too great, if no source answers.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let followed = self.followed.as_ref().filter(|_| self.synced)?;
-        let room = MAX_DISTANCE - self.distance(followed, followed.updated);
+        let distance = followed.root_distance_at(followed.updated) + self.offset.abs();
+        let room = MAX_DISTANCE - distance;
         Some(followed.updated + Span::from_secs_f64(room.as_secs_f64() / followed.drift.as_ratio()))
     }
 
@@ -109,11 +110,11 @@ impl Sync {
         expired
     }
 
-    /// What a server tells its clients.
-    pub(super) fn system(&self, now: Now) -> SystemState {
+    /// What a server tells its clients of a clock that is `offset` behind what it follows.
+    pub(super) fn system(&self, now: Now, offset: Span) -> SystemState {
         match (&self.followed, self.local_stratum) {
             (Some(followed), _) if self.synced => {
-                let root_dispersion = followed.root_dispersion + self.offset.abs();
+                let root_dispersion = followed.root_dispersion + offset.abs();
                 SystemState { root_dispersion, ..*followed }
             }
             (_, Some(stratum)) => SystemState {
@@ -139,17 +140,13 @@ impl Sync {
     pub(super) fn status(&self, now: Now) -> ClockStatus {
         ClockStatus {
             synced: self.synced,
-            max_error: self.error_bound(now.mono).unwrap_or(MAX_DISTANCE),
+            max_error: self.error_bound(now.mono, self.offset).unwrap_or(MAX_DISTANCE),
             estimated_error: self.offset.abs(),
         }
     }
 
-    /// The greatest error at `now`, the clock's own included.
-    pub(super) fn error_bound(&self, now: Instant) -> Option<Span> {
-        self.followed.as_ref().map(|followed| self.distance(followed, now))
-    }
-
-    fn distance(&self, followed: &SystemState, now: Instant) -> Span {
-        followed.root_distance_at(now) + self.offset.abs()
+    /// The greatest error at `now` of a clock that is `offset` behind what it follows.
+    pub(super) fn error_bound(&self, now: Instant, offset: Span) -> Option<Span> {
+        self.followed.as_ref().map(|followed| followed.root_distance_at(now) + offset.abs())
     }
 }

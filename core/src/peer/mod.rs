@@ -215,10 +215,7 @@ impl Peer {
     /// The query could not be sent: nothing is to be waited for.
     pub fn handle_send_failed(&mut self) -> Option<Change> {
         self.query.take()?;
-        let change = self.give_up();
-        // There may be no way to this address at all, as to one of IPv6 without IPv6.
-        self.abandoned |= self.addresses.len() > 1;
-        change
+        self.give_up()
     }
 
     fn give_up(&mut self) -> Option<Change> {

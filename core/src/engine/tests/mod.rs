@@ -1,4 +1,11 @@
-//! One fault a test: what datagrams may and may not do to an engine.
+//! One fault a test: what datagrams may and may not do to an engine. What happens over a while, with
+//! several peers, is in the modules.
+
+mod claims;
+mod clock;
+mod replies;
+mod selection;
+mod world;
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::format;

@@ -3,7 +3,8 @@
 //!
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
-//! - `limits`: size, memory, wake-ups.
+//! - `limits`: size, memory, wake-ups;
+//! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]).
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,
 //! chronyd with `-x`, and what would adjust a clock unasked is confined to a namespace without the
@@ -17,6 +18,7 @@ pub mod fake;
 pub mod namespace;
 pub mod peers;
 pub mod process;
+pub mod sim;
 pub mod trial;
 mod wait;
 

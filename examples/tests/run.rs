@@ -288,3 +288,50 @@ fn smoltcp_loopback_becomes_right() {
         assert_eq!(output.matches(event).count(), 1, "{event}: {output}");
     }
 }
+
+const WORLDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/worlds");
+
+#[test]
+fn simulate_tells_tabulates_and_draws() {
+    let path = |name: &str| std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (table, picture) = (path("simulate.csv"), path("simulate.svg"));
+    let world = format!("{WORLDS}/wrong_by_a_second.toml");
+    let arguments =
+        [&world, "--log", "--csv", table.to_str().unwrap(), "--plot", picture.to_str().unwrap()];
+    let output = succeeds("simulate", &arguments);
+    for line in ["clock is now synced", "error ", "right ", "bound ", "packets "] {
+        assert!(output.contains(line), "no {line} in {output}");
+    }
+    let readings = std::fs::read_to_string(table).unwrap();
+    assert_eq!(readings.lines().count(), 7_201, "a line for each second and the names");
+    assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn simulate_says_why_it_cannot() {
+    let missing = fails("simulate", &["nowhere.toml"]);
+    assert!(missing.starts_with("Error: cannot read nowhere.toml Caused by:"), "{missing}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/chimed.toml");
+    let wrong = fails("simulate", &[file]);
+    assert!(wrong.contains("chimed.toml: TOML parse error at line 6, column 1"), "{wrong}");
+    let world = format!("{WORLDS}/lan.toml");
+    let nonsense = fails("simulate", &[&world, "--duration", "nan"]);
+    assert_eq!(nonsense, "Error: a world lasts longer than 0 s, not NaN");
+}
+
+#[test]
+fn simulate_fails_if_limits_do_not_hold() {
+    let world = format!("{WORLDS}/lan.toml");
+    let early = ["--duration", "3700", "--seed", "1"];
+    let Output { status, stdout, stderr } = example("simulate")
+        .arg(world.replace("lan", "never_stepped"))
+        .args(early)
+        .output()
+        .unwrap();
+    assert!(status.success() && stderr.is_empty(), "{}{}", text(&stdout), text(&stderr));
+    let Output { status, stdout, stderr } =
+        example("simulate").args([&world, "--duration", "60"]).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(text(&stdout).contains("packets "));
+    assert!(text(&stderr).starts_with("limits broken: seed 1"), "{}", text(&stderr));
+}

@@ -17,7 +17,7 @@ use self::sync::Sync;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, MAX_DISTANCE, MAX_STRATUM, PeerConfig};
 use crate::discipline::Discipline;
-use crate::estimate::{Estimate, Sample};
+use crate::estimate::Estimate;
 use crate::event::{Event, NotSyncedReason};
 use crate::io::{Input, Output, Stamp};
 use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
@@ -254,7 +254,8 @@ impl<const PEERS: usize> Engine<PEERS> {
             }
             Received::Measured { exchange, change } => {
                 associate.received = received;
-                peer.learn(sample(&self.discipline, &exchange), now.mono, &mut self.rng);
+                let free = free_running(&self.discipline, &exchange);
+                peer.learn(&free, now.mono, &mut self.rng);
                 self.peer_changed(now, id, change);
                 self.steer(now, exchange.received);
             }
@@ -381,14 +382,13 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 }
 
-fn sample(discipline: &Discipline, exchange: &Exchange) -> Sample {
-    let free = Exchange {
+/// The exchange as it would have been if nobody had touched the local clock.
+fn free_running(discipline: &Discipline, exchange: &Exchange) -> Exchange {
+    Exchange {
         sent: discipline.free_run(exchange.sent),
         received: discipline.free_run(exchange.received),
         ..*exchange
-    };
-    let middle = free.sent + (free.received - free.sent).half();
-    Sample { time: middle, offset: free.offset(), delay: free.delay().max(Span::ZERO) }
+    }
 }
 
 fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<Candidate> {

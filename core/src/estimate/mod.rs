@@ -4,37 +4,39 @@
 //! (`discipline::FreeRun`). Control never enters an estimate, so a slew or a change of frequency
 //! invalidates nothing.
 //!
-//! The estimate is a line through the last eight samples, weighted by how little each was delayed
-//! beyond the least delay seen: queueing only ever adds, so a prompt sample pins the clock more
-//! tightly than a late one (RFC 5905 §10's minimum-delay filter, made continuous).
+//! - `sample`: from an exchange's integers to small differences;
+//! - `noise`: how measurements err, and what one says under each hypothesis on that;
+//! - `filter`: what one hypothesis believes of offset, base delay and frequency;
+//! - `ladder`: the hypotheses on the clock's wander;
+//! - `bank`: a filter for each hypothesis, weighted by how well it predicts;
+//! - `guard`: what no noise explains, that is steps and changes of the route.
+//!
+//! Source: `ALGORITHM` §1 to §7.
 
-use heapless::Deque;
+mod bank;
+mod filter;
+mod guard;
+mod ladder;
+mod noise;
+mod sample;
 
+use heapless::Vec;
+
+use self::bank::Bank;
+use self::sample::Sample;
+use crate::config::MAX_FREQUENCY;
+use crate::peer::Exchange;
 use crate::units::{FreqOffset, Span, WallTime};
 
-/// Samples that the line is drawn through (RFC 5905 §10, NSTAGE).
-const WINDOW: usize = 8;
-/// Nothing is known of a clock's frequency at first but that it is within about this of nominal:
-/// 100 ppm, the tolerance of a cheap crystal, as one standard deviation.
-const FREQUENCY_PRIOR: f64 = 1e-4;
-/// Random walk of frequency, per root second: an uncompensated crystal in a room.
-const WANDER: f64 = 1e-8;
-/// No stamp is better than this many seconds.
-const STAMP_NOISE: f64 = 2e-7;
-/// A sample further from the line than this many standard deviations, after its delay has been
-/// allowed for, restarts the window: the clock or the path changed.
-const JUMP_DEVIATIONS: f64 = 8.0;
+pub use guard::Verdict;
 
-/// One exchange in free-running time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
-    /// The middle of the exchange.
-    pub time: WallTime,
-    /// The server's time minus free-running time.
-    pub offset: Span,
-    /// The round trip's delay.
-    pub delay: Span,
-}
+/// Samples that show roughly what noise there is: as many as a peer needs to be trusted.
+const START: usize = 4;
+/// Kinds of noise that are reckoned with unless the size of two is all there is room for.
+pub const ALL_KINDS: usize = noise::Noise::ALL.len();
+/// The standard deviation of a frequency before anything is known, as a ratio: a cheap crystal's
+/// 100 ppm.
+const FREQUENCY_PRIOR: f64 = 1e-4;
 
 /// What is believed of the offset between a source's time and free-running time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,8 +51,12 @@ pub struct Estimate {
     pub offset_deviation: f64,
     /// Standard deviation of the frequency, as a plain ratio.
     pub frequency_deviation: f64,
-    /// The least round trip that it rests on.
+    /// The round trip without any queueing.
     pub delay: Span,
+    /// Covariance of offset and frequency, in seconds.
+    covariance: f64,
+    /// Random walk of the frequency, per root second.
+    wander: f64,
 }
 
 impl Estimate {
@@ -65,45 +71,62 @@ impl Estimate {
     pub fn deviation_at(&self, time: WallTime) -> f64 {
         let ahead = (time - self.time).as_secs_f64();
         let drift = self.frequency_deviation * ahead;
-        libm::sqrt(self.offset_deviation * self.offset_deviation + drift * drift + wander(ahead))
+        let walk = self.wander * self.wander * libm::fabs(ahead * ahead * ahead) / 3.0;
+        let variance = self.offset_deviation * self.offset_deviation
+            + 2.0 * ahead * self.covariance
+            + drift * drift
+            + walk;
+        libm::sqrt(variance.max(0.0))
     }
 }
 
-/// The variance that a random walk of frequency adds to a phase in `secs`.
-fn wander(secs: f64) -> f64 {
-    let secs = libm::fabs(secs);
-    WANDER * WANDER * secs * secs * secs / 3.0
-}
-
-/// The last samples of one source.
+/// What one source has shown so far. `KINDS` is how many kinds of noise are reckoned with, each
+/// with four filters: all, or the first two where memory or time is short.
 #[derive(Debug, Clone)]
-pub struct Estimator {
-    samples: Deque<Sample, WINDOW>,
+pub struct Estimator<const KINDS: usize = ALL_KINDS> {
     /// What the frequency is taken to be until samples say otherwise.
     prior: FreqOffset,
+    stage: Stage<KINDS>,
 }
 
-impl Estimator {
+#[derive(Debug, Clone)]
+enum Stage<const KINDS: usize> {
+    /// The first samples, too few to know what noise there is.
+    Start(Vec<Sample, START>),
+    Running(Bank<KINDS>),
+}
+
+impl<const KINDS: usize> Estimator<KINDS> {
     /// One that has seen nothing, for a clock whose frequency is about `prior`.
     #[must_use]
     pub const fn new(prior: FreqOffset) -> Self {
-        Self { samples: Deque::new(), prior }
+        Self { prior, stage: Stage::Start(Vec::new()) }
     }
 
-    /// Takes a sample in. False if it lies so far from the expected place that all before it was
-    /// forgotten, but for the frequency.
-    pub fn update(&mut self, sample: Sample) -> bool {
-        let steady = self.expects(&sample);
-        if !steady {
-            self.prior = self.frequency();
-            self.samples.clear();
+    /// Takes in an exchange, whose times of the local clock (T1 and T4) are free-running.
+    pub fn update(&mut self, exchange: &Exchange) -> Verdict {
+        let sample = Sample::new(exchange);
+        match &mut self.stage {
+            Stage::Start(samples) => {
+                if samples.first().is_some_and(|first| !sample.is_near(first)) {
+                    return self.restart(sample);
+                }
+                // There is room, for a full buffer becomes a bank.
+                let _ = samples.push(sample);
+                if let Ok(samples) = samples.as_slice().try_into() {
+                    self.stage = Stage::Running(Bank::new(samples, self.prior));
+                }
+                Verdict::Taken
+            }
+            Stage::Running(bank) => bank.update(&sample).unwrap_or_else(|| self.restart(sample)),
         }
-        if self.samples.is_full() {
-            self.samples.pop_front();
-        }
-        // There is room: a place has just been made.
-        let _ = self.samples.push_back(sample);
-        steady
+    }
+
+    /// Forgets all but the frequency, and begins anew with a sample.
+    fn restart(&mut self, sample: Sample) -> Verdict {
+        self.prior = self.frequency().clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+        self.stage = Stage::Start(Vec::from([sample]));
+        Verdict::Reset
     }
 
     /// The best guess at the frequency, sample or not.
@@ -112,114 +135,21 @@ impl Estimator {
         self.estimate().map_or(self.prior, |estimate| estimate.frequency)
     }
 
-    fn expects(&self, sample: &Sample) -> bool {
-        let Some(estimate) = self.estimate() else { return true };
-        let surprise = (sample.offset - estimate.offset_at(sample.time)).abs();
-        // A delay in one direction alone moves the offset by half of it.
-        let explained = (sample.delay - estimate.delay).abs().half();
-        let deviation = estimate.deviation_at(sample.time);
-        (surprise - explained).as_secs_f64() <= JUMP_DEVIATIONS * deviation
-    }
-
-    /// The line's value at the newest sample; `None` before the first.
+    /// What is believed after the last sample; `None` before the first.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
-        let newest = self.samples.back()?;
-        let least = self.samples.iter().map(|sample| sample.delay).min()?;
-        let count = self.samples.len() as f64;
-        let excess = |sample: &Sample| (sample.delay - least).as_secs_f64();
-        let mean_excess = self.samples.iter().map(excess).sum::<f64>() / count;
-        // With one sample its delay says nothing of the usual excess: any share of it may be.
-        let unknown = least.as_secs_f64().max(0.0) / (2.0 * count * count);
-        let floor = STAMP_NOISE + mean_excess / 2.0 + unknown;
-
-        // Weighted least squares on values centred on the newest sample and less what the prior
-        // frequency explains; the prior is one more row.
-        let (mut s, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for sample in &self.samples {
-            let x = (sample.time - newest.time).as_secs_f64();
-            let y = (sample.offset - newest.offset).as_secs_f64() - self.prior.as_ratio() * x;
-            let deviation = floor + excess(sample) / 2.0;
-            let weight = 1.0 / (deviation * deviation + wander(x));
-            s += weight;
-            sx += weight * x;
-            sy += weight * y;
-            sxx += weight * x * x;
-            sxy += weight * x * y;
+        match &self.stage {
+            Stage::Start(samples) => samples.last().map(|sample| Estimate {
+                time: sample.time,
+                offset: sample.offset(),
+                frequency: self.prior,
+                offset_deviation: sample.delay().half().as_secs_f64(),
+                frequency_deviation: FREQUENCY_PRIOR,
+                delay: sample.delay(),
+                covariance: 0.0,
+                wander: 0.0,
+            }),
+            Stage::Running(bank) => Some(bank.estimate()),
         }
-        sxx += 1.0 / (FREQUENCY_PRIOR * FREQUENCY_PRIOR);
-        let determinant = s * sxx - sx * sx;
-        Some(Estimate {
-            time: newest.time,
-            offset: newest.offset + Span::from_secs_f64((sxx * sy - sx * sxy) / determinant),
-            frequency: self.prior + FreqOffset::from_ratio((s * sxy - sx * sy) / determinant),
-            offset_deviation: libm::sqrt(sxx / determinant),
-            frequency_deviation: libm::sqrt(s / determinant),
-            delay: least,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(secs: f64, offset: f64, delay: f64) -> Sample {
-        Sample {
-            time: WallTime::from_unix(1_800_000_000, 0) + Span::from_secs_f64(secs),
-            offset: Span::from_secs_f64(offset),
-            delay: Span::from_secs_f64(delay),
-        }
-    }
-
-    #[test]
-    fn finds_offset_and_frequency() {
-        let mut estimator = Estimator::new(FreqOffset::ZERO);
-        assert_eq!(estimator.estimate(), None);
-        for n in 0..20 {
-            let x = f64::from(n) * 16.0;
-            assert!(estimator.update(sample(x, 0.25 + 80e-6 * x, 1e-3)), "sample {n}");
-        }
-        let estimate = estimator.estimate().unwrap();
-        assert!((estimate.frequency.as_ppm() - 80.0).abs() < 0.1);
-        assert!((estimate.offset.as_secs_f64() - (0.25 + 80e-6 * 304.0)).abs() < 1e-6);
-        let later = estimate.time + Span::from_secs(100);
-        let expected = 0.25 + 80e-6 * 404.0;
-        assert!((estimate.offset_at(later).as_secs_f64() - expected).abs() < 1e-5);
-        assert!(estimate.deviation_at(later) > estimate.offset_deviation);
-    }
-
-    #[test]
-    fn late_samples_hardly_count() {
-        let mut estimator = Estimator::new(FreqOffset::ZERO);
-        for n in 0..8 {
-            let late = if n % 2 == 1 { 0.02 } else { 0.0 };
-            assert!(estimator.update(sample(f64::from(n) * 4.0, late / 2.0, 1e-3 + late)));
-        }
-        let estimate = estimator.estimate().unwrap();
-        assert!(estimate.offset.abs() < Span::from_millis(3), "{}", estimate.offset);
-    }
-
-    #[test]
-    fn a_jump_starts_anew_but_keeps_the_frequency() {
-        let mut estimator = Estimator::new(FreqOffset::ZERO);
-        for n in 0..20 {
-            let x = f64::from(n) * 16.0;
-            estimator.update(sample(x, -80e-6 * x, 1e-3));
-        }
-        assert!(!estimator.update(sample(330.0, 0.5, 1e-3)));
-        let estimate = estimator.estimate().unwrap();
-        assert_eq!(estimate.offset, Span::from_millis(500));
-        assert!((estimate.frequency.as_ppm() + 80.0).abs() < 0.1, "{}", estimate.frequency);
-    }
-
-    #[test]
-    fn the_known_frequency_outweighs_few_samples() {
-        let mut estimator = Estimator::new(FreqOffset::from_ppm(-80));
-        for (x, delay) in [(0.0, 0.020), (2.0, 0.021), (4.0, 0.023), (6.0, 0.0205)] {
-            estimator.update(sample(x, -80e-6 * x + (delay - 0.02) / 2.0, delay));
-        }
-        let estimate = estimator.estimate().unwrap();
-        assert!((estimate.frequency.as_ppm() + 80.0).abs() < 20.0, "{}", estimate.frequency);
     }
 }

@@ -4,6 +4,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
 use crate::config::{DEFAULT_MAX_POLL, MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
+use crate::estimate::Verdict;
 use crate::units::Span;
 
 /// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
@@ -88,8 +89,8 @@ impl Poll {
         jittered(base.times(1 << doublings).min(longest.max(base)), rng)
     }
 
-    /// A usable answer came; `steady` says that it was where it was expected to be.
-    pub fn answered(&mut self, steady: bool) {
+    /// A usable answer came, and that is what it did to the estimate.
+    pub fn answered(&mut self, verdict: Verdict) {
         self.unanswered = 0;
         self.suspensions = 0;
         self.answers = self.answers.saturating_add(1);
@@ -99,11 +100,15 @@ impl Poll {
                 let ramped = Span::from_nanos(start.as_nanos() / RAMP.1 * RAMP.0);
                 self.start = (ramped < least).then_some(ramped);
             }
-        } else if steady {
-            let grown = Span::from_nanos(self.interval.as_nanos() / 100 * GROWTH_PERCENT);
-            self.interval = grown.min(Span::from_log2_secs(self.max));
-        } else {
-            self.interval = least;
+            return;
+        }
+        match verdict {
+            Verdict::Taken => {
+                let grown = Span::from_nanos(self.interval.as_nanos() / 100 * GROWTH_PERCENT);
+                self.interval = grown.min(Span::from_log2_secs(self.max));
+            }
+            Verdict::Violated => {}
+            Verdict::Reset => self.interval = least,
         }
     }
 
@@ -163,7 +168,7 @@ mod tests {
         let mut rng = rng();
         let mut gaps = std::vec::Vec::new();
         for _ in 0..40 {
-            poll.answered(true);
+            poll.answered(Verdict::Taken);
             gaps.push(poll.next(&mut rng));
         }
         for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
@@ -173,7 +178,9 @@ mod tests {
         assert!(!gaps.windows(2).any(falls));
         assert!(about(*gaps.last().unwrap(), 1_024.0));
         assert_eq!(poll.exponent(), 10);
-        poll.answered(false);
+        poll.answered(Verdict::Violated);
+        assert_eq!(poll.exponent(), 10);
+        poll.answered(Verdict::Reset);
         assert!(about(poll.next(&mut rng), 64.0));
         assert_eq!(poll.exponent(), 6);
     }

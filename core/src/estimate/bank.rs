@@ -1,0 +1,344 @@
+//! A filter for each hypothesis on the clock's wander and the path's noise, weighted by how well
+//! it predicts: so nothing has to be tuned. Source: `ALGORITHM` §6.
+
+use libm::{expf, logf, sqrtf};
+
+use super::filter::{BACK, FORTH, Filter};
+use super::guard::{Guard, Verdict};
+use super::ladder::{Ladder, WANDERS};
+use super::noise::{Noise, Scale};
+use super::sample::{Delays, Reference, Sample, from_micros, micros};
+use super::{Estimate, FREQUENCY_PRIOR, START};
+use crate::units::FreqOffset;
+
+/// The probability of a wander to become its neighbour, per sample.
+const MIXING: f32 = 3e-4;
+/// Keeps a filter without neighbours of weight as it is.
+const TINY: f32 = 1e-30;
+/// Weights forget: what is left of them after a sample, the rest being the prior.
+const MEMORY: f32 = 0.99;
+/// The most a single sample may cost a hypothesis, in nats. Without it bursts in both directions
+/// make high wanders win; half of it makes steps of frequency slow.
+const CLIP: f32 = 10.0;
+/// An outlier's evidence counts by the probability that it is none, but at least so.
+const LEAST_EVIDENCE: f32 = 0.1;
+/// Log weights are cut off here ...
+const FLOOR: f32 = -30.0;
+/// ... and a filter this far below its kind's best is restarted from that one.
+const DEAD: f32 = 15.0;
+/// The estimate leaves out filters below this log weight: their states mean nothing.
+const AUDIBLE: f32 = -20.0;
+/// Samples that the noise is averaged over.
+const NOISE_MEMORY: f32 = 200.0;
+
+/// The least jitter to start with, µs.
+const LEAST_JITTER: f32 = 0.05;
+/// The standard deviation of a base delay after a change, in jitters.
+const BASE_DOUBT: f32 = 2.0;
+/// The base delay is below the least of the first round trips by this share of the jitter, each
+/// way.
+const BASE_BELOW: f32 = 0.4;
+/// The least standard deviation of an offset that is owned up to, in seconds.
+const LEAST_OFFSET_DEVIATION: f64 = 1e-9;
+/// The least standard deviation of a frequency that is owned up to.
+const LEAST_FREQUENCY_DEVIATION: f64 = 1e-13;
+
+/// The filters that share a kind of noise, and what has been learnt of it.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    pub noise: Noise,
+    pub scales: [Scale; 2],
+    pub filters: [Filter; WANDERS],
+}
+
+impl Kind {
+    /// The standard deviation of the base delay after it has changed.
+    pub fn base_doubt(&self) -> f32 {
+        BASE_DOUBT * sqrtf(self.scales[FORTH].jitter * self.scales[BACK].jitter)
+    }
+}
+
+/// The filters for the first `KINDS` of [`Noise::ALL`].
+#[derive(Debug, Clone)]
+pub struct Bank<const KINDS: usize> {
+    pub(super) kinds: [Kind; KINDS],
+    pub(super) ladder: Ladder,
+    pub(super) guard: Guard,
+    reference: Reference,
+    /// Samples that the noise has been averaged over.
+    averaged: f32,
+    /// Which direction comes first; they take turns.
+    back_first: bool,
+}
+
+impl<const KINDS: usize> Bank<KINDS> {
+    /// What the first samples say of a clock whose frequency is about `frequency`.
+    pub fn new(samples: &[Sample; START], frequency: FreqOffset) -> Self {
+        const { assert!(KINDS > 0 && KINDS <= Noise::ALL.len()) };
+        let [first, ..] = samples;
+        let round_trips = samples.map(|sample| micros(sample.forth + sample.back));
+        let least = round_trips.iter().copied().fold(f64::MAX, f64::min);
+        let mean = round_trips.iter().sum::<f64>() / START as f64;
+        let jitter = (mean - least).max(LEAST_JITTER.into()) as f32;
+        let base = 0.5 * least - f64::from(BASE_BELOW * jitter);
+        let deviation = (0.5 * (round_trips[0] - least)) as f32 + 2.0 * jitter;
+        let reference = Reference {
+            time: first.time,
+            offset: first.offset(),
+            state: [base, base, frequency.as_ppm()],
+        };
+        let mut start = Filter::default();
+        start.loosen(deviation, jitter, FREQUENCY_PRIOR as f32 * 1e6);
+        let kinds = core::array::from_fn(|kind| {
+            let noise = Noise::ALL[kind];
+            let mut filter = start;
+            if noise == Noise::Stamps {
+                filter.lengthen((0.5 * mean - base) as f32);
+            }
+            Kind { noise, scales: [Scale::new(jitter); 2], filters: [filter; WANDERS] }
+        });
+        let mut bank = Self {
+            kinds,
+            ladder: Ladder::new(),
+            guard: Guard::new(),
+            reference,
+            averaged: START as f32,
+            back_first: false,
+        };
+        for (kind, place) in bank.places() {
+            bank.kinds[kind].filters[place].log_weight = bank.prior(kind, place);
+        }
+        bank.normalize();
+        for sample in samples {
+            bank.update(sample);
+        }
+        bank
+    }
+
+    /// Takes a sample in, if it fits. `None` if nothing that is known helps to understand it or
+    /// those that follow.
+    pub fn update(&mut self, sample: &Sample) -> Option<Verdict> {
+        let Some((reference, delays)) = self.reference.follow(sample) else {
+            return (!self.guard.violated()).then_some(Verdict::Violated);
+        };
+        let verdict = self.judge(&delays);
+        if verdict != Verdict::Violated {
+            self.reference = reference;
+            self.mix();
+            self.learn(&delays);
+            self.respawn();
+            self.slide();
+            self.normalize();
+            self.recentre();
+        }
+        self.filter(self.best()).is_sound().then_some(verdict)
+    }
+
+    /// Hypotheses turn into their neighbours now and then: each filter becomes the mixture of
+    /// itself and of what may have become it.
+    fn mix(&mut self) {
+        for kind in &mut self.kinds {
+            let before = kind.filters;
+            let weights = before.map(|filter| expf(filter.log_weight));
+            for (place, filter) in kind.filters.iter_mut().enumerate() {
+                let mut shares = [0.0; WANDERS];
+                for (other, share) in shares.iter_mut().enumerate() {
+                    *share = match other.abs_diff(place) {
+                        0 => (1.0 - 2.0 * MIXING) * weights[place] + TINY,
+                        1 => MIXING * weights[other],
+                        _ => 0.0,
+                    };
+                }
+                let total = shares.iter().sum::<f32>();
+                let parts: [_; WANDERS] =
+                    core::array::from_fn(|other| (&before[other], shares[other] / total));
+                *filter = Filter { log_weight: logf(total), ..Filter::merge(&parts) };
+            }
+        }
+    }
+
+    /// Lets each filter predict and take in an exchange, weighs it by how well it did, and learns
+    /// the noise.
+    fn learn(&mut self, delays: &Delays) {
+        let best = self.best();
+        self.averaged = (self.averaged + 1.0).min(NOISE_MEMORY);
+        self.back_first = !self.back_first;
+        let mut evidence = [[0.0; WANDERS]; KINDS];
+        let mut learnt = self.kinds.each_ref().map(|kind| [kind.scales; WANDERS]);
+        let mut trusted = LEAST_EVIDENCE;
+        for (kind, place) in self.places() {
+            let wander = self.ladder.wander(place);
+            let Kind { noise, scales, filters } = &mut self.kinds[kind];
+            let filter = &mut filters[place];
+            filter.predict(delays.gap, wander, *noise, scales);
+            let mut see = |direction| filter.update(delays, direction, *noise, scales[direction]);
+            let seen = if self.back_first {
+                let back = see(BACK);
+                [see(FORTH), back]
+            } else {
+                [see(FORTH), see(BACK)]
+            };
+            evidence[kind][place] = seen[FORTH].evidence + seen[BACK].evidence;
+            if filter.is_sound() {
+                learnt[kind][place] = noise.learn(*scales, &seen, 1.0 / self.averaged);
+            }
+            if (kind, place) == best {
+                trusted = seen[FORTH].inlier.max(seen[BACK].inlier).max(LEAST_EVIDENCE);
+            }
+        }
+        self.weigh(&evidence, trusted);
+        for (kind, learnt) in self.kinds.iter_mut().zip(learnt) {
+            let weights = kind.filters.map(|filter| expf(filter.log_weight));
+            kind.scales = Scale::average(&learnt, &weights);
+        }
+    }
+
+    /// Changes the weights by what a sample said, of which `trusted` is to be believed.
+    fn weigh(&mut self, evidence: &[[f32; WANDERS]; KINDS], trusted: f32) {
+        let greatest = evidence.iter().flatten().copied().fold(f32::MIN, f32::max);
+        for (kind, place) in self.places() {
+            // What is no number is as unlikely as can be.
+            let told = (evidence[kind][place] - greatest).max(-CLIP);
+            let prior = self.prior(kind, place);
+            let weight = &mut self.kinds[kind].filters[place].log_weight;
+            *weight = MEMORY * *weight + (1.0 - MEMORY) * prior + trusted * told;
+        }
+    }
+
+    /// Restarts what is hopeless from the best of its kind, and a kind that has nothing sound
+    /// from the best of all. Hopeless filters diverge otherwise, and across kinds they would
+    /// bring their noise's state with them.
+    fn respawn(&mut self) {
+        let best_of_all = *self.filter(self.best());
+        for kind in &mut self.kinds {
+            let sound = kind.filters.iter().filter(|filter| filter.is_sound());
+            let heir = sound
+                .max_by(|one, other| one.log_weight.total_cmp(&other.log_weight))
+                .copied()
+                .unwrap_or(Filter { log_weight: FLOOR, ..best_of_all });
+            for filter in &mut kind.filters {
+                if filter.log_weight < heir.log_weight - DEAD || !filter.is_sound() {
+                    *filter = Filter { log_weight: filter.log_weight, ..heir };
+                }
+            }
+        }
+    }
+
+    /// Moves the wanders to where the weight is.
+    fn slide(&mut self) {
+        let mut weights = [0.0; WANDERS];
+        for kind in &self.kinds {
+            for (sum, filter) in weights.iter_mut().zip(&kind.filters) {
+                *sum += expf(filter.log_weight);
+            }
+        }
+        let Some(origins) = self.ladder.slide(&weights) else { return };
+        for kind in &mut self.kinds {
+            let before = kind.filters;
+            for (filter, (origin, cost)) in kind.filters.iter_mut().zip(origins) {
+                let log_weight = before[origin].log_weight - cost;
+                *filter = Filter { log_weight, ..before[origin] };
+            }
+        }
+    }
+
+    /// Makes weights relative to the best one.
+    fn normalize(&mut self) {
+        let greatest = self.filter(self.best()).log_weight;
+        for filter in self.kinds.iter_mut().flat_map(|kind| &mut kind.filters) {
+            filter.log_weight = (filter.log_weight - greatest).max(FLOOR);
+        }
+    }
+
+    /// Moves the reference to the best filter, so that all stay small.
+    fn recentre(&mut self) {
+        let by = self.filter(self.best()).state;
+        for (sum, by) in self.reference.state.iter_mut().zip(by) {
+            *sum += f64::from(by);
+        }
+        for filter in self.kinds.iter_mut().flat_map(|kind| &mut kind.filters) {
+            for (value, by) in filter.state.iter_mut().zip(by) {
+                *value -= by;
+            }
+        }
+    }
+
+    /// The mean of all hypotheses by their weights; the deviations include their disagreement.
+    pub fn estimate(&self) -> Estimate {
+        let audible = || {
+            self.places().filter(|it| self.filter(*it).log_weight >= AUDIBLE).map(
+                |(kind, place)| {
+                    let filter = &self.kinds[kind].filters[place];
+                    let [forth, back, frequency] = filter.state.map(f64::from);
+                    let weight = f64::from(expf(filter.log_weight));
+                    (
+                        weight,
+                        filter,
+                        0.5 * (forth - back),
+                        frequency,
+                        f64::from(self.ladder.wander(place)),
+                    )
+                },
+            )
+        };
+        let (mut total, mut offset, mut frequency) = (0.0, 0.0, 0.0);
+        for (weight, _, its_offset, its_frequency, _) in audible() {
+            total += weight;
+            offset += weight * its_offset;
+            frequency += weight * its_frequency;
+        }
+        offset /= total;
+        frequency /= total;
+
+        let (mut offset_variance, mut frequency_variance) = (0.0, 0.0);
+        let (mut covariance, mut wander) = (0.0, 0.0);
+        for (weight, filter, its_offset, its_frequency, its_wander) in audible() {
+            let weight = weight / total;
+            let [forth, back, variance] = filter.variance.map(f64::from);
+            let [forth_back, forth_frequency, back_frequency] = filter.cross.map(f64::from);
+            let (off, fast) = (its_offset - offset, its_frequency - frequency);
+            offset_variance += weight * (0.25 * (forth + back - 2.0 * forth_back) + off * off);
+            frequency_variance += weight * (variance + fast * fast);
+            covariance += weight * (0.5 * (forth_frequency - back_frequency) + off * fast);
+            wander += weight * its_wander * its_wander;
+        }
+        let [forth, back, rate] = self.reference.state;
+        let [best_forth, best_back, _] = self.filter(self.best()).state.map(f64::from);
+        let base = 0.5 * (forth + back + best_forth + best_back);
+        Estimate {
+            time: self.reference.time,
+            offset: self.reference.offset + from_micros(0.5 * (forth - back) + offset),
+            frequency: FreqOffset::from_ppm_f64(rate + frequency),
+            offset_deviation: deviation(offset_variance, LEAST_OFFSET_DEVIATION),
+            frequency_deviation: deviation(frequency_variance, LEAST_FREQUENCY_DEVIATION),
+            delay: from_micros(2.0 * base.max(0.0)),
+            covariance: covariance * 1e-12,
+            wander: libm::sqrt(wander) * 1e-6,
+        }
+    }
+
+    /// Where its filters are: kind and place.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<KINDS> {
+        (0..KINDS).flat_map(|kind| (0..WANDERS).map(move |place| (kind, place)))
+    }
+
+    pub(super) fn filter(&self, (kind, place): (usize, usize)) -> &Filter {
+        &self.kinds[kind].filters[place]
+    }
+
+    /// Where the most probable filter is.
+    pub(super) fn best(&self) -> (usize, usize) {
+        let weight = |place: &(usize, usize)| self.filter(*place).log_weight;
+        self.places().max_by(|one, other| weight(one).total_cmp(&weight(other))).unwrap_or((0, 0))
+    }
+
+    /// The log weight that a filter has without evidence.
+    pub(super) fn prior(&self, kind: usize, place: usize) -> f32 {
+        self.kinds[kind].noise.prior() + self.ladder.prior(place)
+    }
+}
+
+/// The root of a variance in µs² or (µs/s)², in s or as a ratio.
+fn deviation(variance: f64, least: f64) -> f64 {
+    (libm::sqrt(variance.max(0.0)) * 1e-6).max(least)
+}

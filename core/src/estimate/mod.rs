@@ -19,6 +19,8 @@ mod guard;
 mod ladder;
 mod noise;
 mod sample;
+#[cfg(test)]
+mod tests;
 
 use heapless::Vec;
 

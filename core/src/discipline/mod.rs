@@ -15,12 +15,15 @@ use crate::config::{Config, MAX_FREQUENCY};
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
-/// The share of the poll interval in which an offset is slewed away.
-const SLEW_SHARE: i64 = 2;
-/// A slew takes at least this long: less would only follow the noise of a single sample.
-const SHORTEST_SLEW: Span = Span::from_secs(1);
-/// And at most this long, if the greatest rate allows.
-const LONGEST_SLEW: Span = Span::from_secs(64);
+/// The share of the time in which the uncertain frequency spoils the offset, in which an offset
+/// is slewed away.
+const SLEW_SHARE: f64 = 0.4;
+/// A slew takes at least this share of the poll interval,
+const SHORTEST_SLEW: f64 = 0.2;
+/// and at most this many of them, if the greatest rate allows.
+const LONGEST_SLEW: f64 = 4.0;
+/// While the clock is new a slew takes no longer than this, in seconds.
+const FIRST_SLEWS: f64 = 4.0;
 
 /// After a clock did not end a slew it is asked again.
 const RETRY: Span = Span::from_secs(16);
@@ -101,14 +104,15 @@ impl Discipline {
         }
     }
 
-    /// The sources agree anew on what free-running `time` is worth. `interval` is the time to the
-    /// next sample.
+    /// The sources agree anew on what free-running `time` is worth. `interval` is the poll interval;
+    /// `settled` says that there were enough samples to take it slowly.
     pub fn steer(
         &mut self,
         now: Now,
         consensus: Consensus,
         time: WallTime,
         interval: Span,
+        settled: bool,
     ) -> Option<ClockCommand> {
         self.target = Some((consensus, time));
         let offset = self.offset(now.wall)?;
@@ -118,7 +122,12 @@ impl Discipline {
         let command = if !self.corrected && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
         } else {
-            self.slew(now.mono, offset, consensus.frequency, interval)
+            let spoils = consensus.offset_deviation / consensus.frequency_deviation;
+            let interval = interval.as_secs_f64();
+            let secs = (SLEW_SHARE * spoils)
+                .clamp(SHORTEST_SLEW * interval, LONGEST_SLEW * interval)
+                .min(if settled { f64::INFINITY } else { FIRST_SLEWS });
+            self.slew(now.mono, offset, consensus.frequency, secs)
         };
         self.corrected = true;
         self.awaited = Some(command);
@@ -130,10 +139,8 @@ impl Discipline {
         now: Instant,
         offset: Span,
         frequency: FreqOffset,
-        interval: Span,
+        secs: f64,
     ) -> ClockCommand {
-        let share = Span::from_nanos(interval.as_nanos() / SLEW_SHARE);
-        let secs = share.clamp(SHORTEST_SLEW, LONGEST_SLEW).as_secs_f64();
         let wanted = FreqOffset::from_ratio(offset.as_secs_f64() / secs);
         let slew = wanted.clamp(-self.max_slew, self.max_slew);
         let secs = match slew {

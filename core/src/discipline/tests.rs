@@ -7,6 +7,8 @@ fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
         offset,
         distance: Span::from_millis(1),
         frequency,
+        // Of which 0.4 are 8 s: the time that a slew takes.
+        offset_deviation: 2e-7,
         frequency_deviation: 1e-8,
     }])
     .unwrap()
@@ -27,10 +29,10 @@ fn discipline() -> Discipline {
 fn steps_only_at_the_start() {
     let mut discipline = discipline();
     let far = consensus(Span::from_millis(-1_500), FreqOffset::ZERO);
-    let command = discipline.steer(now(1), far, now(1).wall, Span::from_secs(2)).unwrap();
+    let command = discipline.steer(now(1), far, now(1).wall, Span::from_secs(2), true).unwrap();
     assert_eq!(command, ClockCommand::Step(Span::from_millis(-1_500)));
     assert!(discipline.is_stepping());
-    assert_eq!(discipline.steer(now(1), far, now(1).wall, Span::from_secs(2)), None);
+    assert_eq!(discipline.steer(now(1), far, now(1).wall, Span::from_secs(2), true), None);
     let stepped = Span::from_millis(-1_500);
     discipline.handle_reply(
         now(0).mono,
@@ -40,7 +42,7 @@ fn steps_only_at_the_start() {
 
     let farther = consensus(Span::from_millis(-3_000), FreqOffset::ZERO);
     let later = Now { wall: now(5).wall + stepped, ..now(5) };
-    let command = discipline.steer(later, farther, now(5).wall, Span::from_secs(64)).unwrap();
+    let command = discipline.steer(later, farther, now(5).wall, Span::from_secs(64), true).unwrap();
     let expected = -FreqOffset::from_ppm(500);
     assert_eq!(command, ClockCommand::Adjust { frequency: FreqOffset::ZERO, slew: expected });
 }
@@ -49,7 +51,8 @@ fn steps_only_at_the_start() {
 fn slews_what_is_small_and_ends_it_in_time() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::from_ppm(20));
-    let command = discipline.steer(now(10), behind, now(10).wall, Span::from_secs(16)).unwrap();
+    let command =
+        discipline.steer(now(10), behind, now(10).wall, Span::from_secs(16), true).unwrap();
     let ClockCommand::Adjust { frequency, slew } = command else { panic!("{command:?}") };
     assert_eq!(frequency, FreqOffset::from_ppm(20));
     assert!((slew.as_ppm() - 125.0).abs() < 1e-6);
@@ -74,7 +77,7 @@ fn slews_what_is_small_and_ends_it_in_time() {
 fn believes_what_the_clock_returned() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::ZERO);
-    discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16)).unwrap();
+    discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16), true).unwrap();
     // It could only give a tenth.
     let rate = FreqOffset::from_ppm_f64(12.5);
     discipline.handle_reply(now(0).mono, &ClockReply::Adjusted { at: now(0).wall, rate });
@@ -87,10 +90,10 @@ fn believes_what_the_clock_returned() {
 fn only_watches_without_permission() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_secs(1), FreqOffset::ZERO);
-    let command = discipline.steer(now(1), behind, now(1).wall, Span::from_secs(16)).unwrap();
+    let command = discipline.steer(now(1), behind, now(1).wall, Span::from_secs(16), true).unwrap();
     let error = ClockError::NotPermitted;
     discipline.handle_reply(now(0).mono, &ClockReply::Failed { command, error });
     assert!(!discipline.is_controlling());
-    assert_eq!(discipline.steer(now(2), behind, now(2).wall, Span::from_secs(16)), None);
+    assert_eq!(discipline.steer(now(2), behind, now(2).wall, Span::from_secs(16), true), None);
     assert_eq!(discipline.offset(now(2).wall), Some(Span::from_secs(1)));
 }

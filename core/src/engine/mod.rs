@@ -33,6 +33,8 @@ pub const MAX_OUTPUTS: usize = 8;
 const QUEUE: usize = 2 * MAX_OUTPUTS;
 /// First queries of different peers are this far apart.
 const STAGGER: Span = Span::from_millis(100);
+/// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
+const SETTLED_AFTER: u64 = 8;
 /// A root distance is the estimate's own part plus this many of its standard deviations.
 const DEVIATIONS: f64 = 3.0;
 
@@ -255,7 +257,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             Received::Measured { exchange, change } => {
                 associate.received = received;
                 let free = free_running(&self.discipline, &exchange);
-                peer.learn(&free, now.mono, &mut self.rng);
+                peer.learn(&free, now.mono);
                 self.peer_changed(now, id, change);
                 self.steer(now, exchange.received);
             }
@@ -322,9 +324,10 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
         let Some(Associate { peer, .. }) = self.peers.get(consensus.selected.index) else { return };
         let before = self.discipline.frequency();
-        let interval = peer.next_query() - now.mono;
+        let interval = peer.poll.interval();
+        let settled = self.peers.iter().any(|one| one.peer.counters.used >= SETTLED_AFTER);
         self.sync.follow(now, &consensus, peer);
-        let command = self.discipline.steer(now, consensus, time, interval);
+        let command = self.discipline.steer(now, consensus, time, interval, settled);
         match command {
             Some(ClockCommand::Adjust { frequency, .. }) => {
                 let offset = self.discipline.offset(now.wall).unwrap_or_default();
@@ -403,6 +406,7 @@ fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<
         offset: estimate.offset_at(time),
         distance: remote.root_distance(estimate.delay, now)
             + Span::from_secs_f64(DEVIATIONS * estimate.deviation_at(time)),
+        offset_deviation: estimate.deviation_at(time),
         frequency: estimate.frequency,
         frequency_deviation: estimate.frequency_deviation,
     })

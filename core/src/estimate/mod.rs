@@ -62,6 +62,21 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// One of which nothing matters but how well it is known.
+    #[cfg(test)]
+    pub(crate) fn known_to(offset_deviation: f64, frequency_deviation: f64) -> Self {
+        Self {
+            time: WallTime::UNIX_EPOCH,
+            offset: Span::ZERO,
+            frequency: FreqOffset::ZERO,
+            offset_deviation,
+            frequency_deviation,
+            delay: Span::ZERO,
+            covariance: 0.0,
+            wander: 0.0,
+        }
+    }
+
     /// The offset at another free-running time.
     #[must_use]
     pub fn offset_at(&self, time: WallTime) -> Span {

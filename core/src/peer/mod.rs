@@ -13,10 +13,10 @@ use core::net::SocketAddr;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
-use self::poll::Poll;
+use self::poll::{Poll, Schedule};
 use self::trust::Trust;
 use crate::config::{DRIFT_TOLERANCE, NOT_BEFORE, PeerConfig};
-use crate::estimate::{Estimator, Verdict};
+use crate::estimate::Estimator;
 use crate::units::{FreqOffset, Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet};
 
@@ -26,8 +26,6 @@ pub use validity::{Exchange, Reject, authentic, usable};
 
 /// How long a reply is waited for, unless the next query is sooner (OpenNTPD's QUERYTIME_MAX).
 const REPLY_TIMEOUT: Span = Span::from_secs(15);
-/// How soon a server is asked again whose answer contradicts what is believed (`ALGORITHM` §7).
-const VIOLATION_RETRY: Span = Span::from_secs(2);
 /// Queries that a new peer may need to show what it is worth.
 const UNDECIDED: u64 = 4;
 /// Attempts after which a name is no longer waited for.
@@ -270,17 +268,15 @@ impl Peer {
         }
     }
 
-    /// Takes an exchange, in free-running time, into the estimate. After one that contradicts it
-    /// the next query is due soon.
-    pub fn learn(&mut self, exchange: &Exchange, now: Instant, rng: &mut ChaCha8Rng) {
+    /// Takes an exchange, in free-running time, into the estimate, which decides when to ask next.
+    pub fn learn(&mut self, exchange: &Exchange, now: Instant) {
         let verdict = self.estimator.update(exchange);
-        self.poll.answered(verdict);
-        let soon = match verdict {
-            Verdict::Taken => return,
-            Verdict::Violated => VIOLATION_RETRY,
-            Verdict::Reset => self.poll.next(rng),
+        let estimate = self.estimator.estimate();
+        self.next_query = match self.poll.answered(verdict, estimate.as_ref(), now) {
+            Schedule::Kept => return,
+            Schedule::At(span) => now + span,
+            Schedule::Within(span) => self.next_query.min(now + span),
         };
-        self.next_query = self.next_query.min(now + soon);
     }
 
     /// The next address is another server: of the one before only the frequency is kept. After

@@ -1,11 +1,13 @@
 //! When to ask next.
 
+use core::cmp::Ordering;
+
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
 use crate::config::{DEFAULT_MAX_POLL, MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
-use crate::estimate::Verdict;
-use crate::units::Span;
+use crate::estimate::{Estimate, Verdict};
+use crate::units::{Instant, Span};
 
 /// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
 const BURST_SPACING: Span = Span::from_secs(2);
@@ -24,8 +26,30 @@ const LONGEST_SUSPENSION: Span = Span::from_secs(1_200);
 /// How long a server that denied access is left alone. DEVIATION: RFC 5905 §7.4 ends the
 /// association for good; a daemon that runs for years asks again once a day.
 const DENIED: Span = Span::from_secs(86_400);
+/// How soon a server is asked again whose answer contradicts what is believed (`ALGORITHM` §7).
+const VIOLATION_RETRY: Span = Span::from_secs(2);
+/// Least intervals since the first answer, before which the interval does not grow: the estimate
+/// is too young to say what another sample is worth.
+const HOLD: i64 = 9;
+/// Intervals in the time in which an estimate forgets, for an offset known to a microsecond.
+const SAMPLES_AT_MICROSECOND: f64 = 0.46;
+/// How that grows with the offset's deviation: where the error is large, packets buy more.
+const SAMPLES_GROWTH: f64 = 0.2;
+/// Its bounds.
+const SAMPLES_RANGE: (f64, f64) = (0.6, 4.0);
 /// A jitter of up to 1/50 keeps the queries of many clients apart.
 const JITTER_PARTS: i64 = 50;
+
+/// What an answer means for the next query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// It stays when it was to be.
+    Kept,
+    /// It comes after this time.
+    At(Span),
+    /// It comes after this time at the latest.
+    Within(Span),
+}
 
 /// The poll interval of one peer.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +59,7 @@ pub struct Poll {
     interval: Span,
     /// The burst's and the ramp's distance, while it is below the least interval.
     start: Option<Span>,
+    first_answer: Option<Instant>,
     answers: u32,
     unanswered: u32,
     suspensions: u32,
@@ -51,6 +76,7 @@ impl Poll {
             max: config.max_poll.clamp(min, MAX_POLL_LIMIT),
             interval,
             start: config.iburst.then_some(BURST_SPACING.min(interval)),
+            first_answer: None,
             answers: 0,
             unanswered: 0,
             suspensions: 0,
@@ -89,26 +115,38 @@ impl Poll {
         jittered(base.times(1 << doublings).min(longest.max(base)), rng)
     }
 
-    /// A usable answer came, and that is what it did to the estimate.
-    pub fn answered(&mut self, verdict: Verdict) {
+    /// A usable answer came, with this effect on the estimate. Says what that means for the next
+    /// query.
+    pub fn answered(
+        &mut self,
+        verdict: Verdict,
+        estimate: Option<&Estimate>,
+        now: Instant,
+    ) -> Schedule {
         self.unanswered = 0;
         self.suspensions = 0;
         self.answers = self.answers.saturating_add(1);
+        let first = *self.first_answer.get_or_insert(now);
         let least = Span::from_log2_secs(self.min);
-        if let Some(start) = self.start {
-            if self.answers >= BURST_ANSWERS {
-                let ramped = Span::from_nanos(start.as_nanos() / RAMP.1 * RAMP.0);
-                self.start = (ramped < least).then_some(ramped);
-            }
-            return;
+        if let Some(start) = self.start.filter(|_| self.answers >= BURST_ANSWERS) {
+            let ramped = Span::from_nanos(start.as_nanos() / RAMP.1 * RAMP.0);
+            self.start = (ramped < least).then_some(ramped);
         }
-        match verdict {
-            Verdict::Taken => {
-                let grown = Span::from_nanos(self.interval.as_nanos() / 100 * GROWTH_PERCENT);
-                self.interval = grown.min(Span::from_log2_secs(self.max));
+        let wanted = match (verdict, estimate) {
+            (Verdict::Violated, _) => return Schedule::Within(VIOLATION_RETRY),
+            (Verdict::Taken, Some(estimate)) if now - first >= least.times(HOLD) => {
+                worthwhile(estimate)
             }
-            Verdict::Violated => {}
-            Verdict::Reset => self.interval = least,
+            _ => least,
+        };
+        let before = self.interval;
+        let highest = Span::from_nanos(before.as_nanos() / 100 * GROWTH_PERCENT);
+        self.interval = wanted.min(highest).clamp(least, Span::from_log2_secs(self.max));
+        match self.interval.cmp(&before) {
+            _ if self.start.is_some() => Schedule::Kept,
+            Ordering::Greater => Schedule::At(self.interval),
+            Ordering::Less => Schedule::Within(self.interval),
+            Ordering::Equal => Schedule::Kept,
         }
     }
 
@@ -140,6 +178,16 @@ impl Poll {
     }
 }
 
+/// The interval at which each further packet gains about as much as any other would (`ALGORITHM`
+/// §8): the time in which the estimate forgets, which is how long the uncertain frequency takes to
+/// spoil the offset, divided by the samples wanted in it.
+fn worthwhile(estimate: &Estimate) -> Span {
+    let memory = estimate.offset_deviation / estimate.frequency_deviation;
+    let growth = libm::pow(estimate.offset_deviation / 1e-6, SAMPLES_GROWTH);
+    let samples = (SAMPLES_AT_MICROSECOND * growth).clamp(SAMPLES_RANGE.0, SAMPLES_RANGE.1);
+    Span::from_secs_f64(memory / samples)
+}
+
 /// `span`, or up to 2 % more.
 fn jittered(span: Span, rng: &mut ChaCha8Rng) -> Span {
     let part = i64::from(rng.next_u32());
@@ -162,27 +210,75 @@ mod tests {
         (1.0..=1.0201).contains(&ratio)
     }
 
+    /// Long remembered: another sample is worth little.
+    const CALM: (f64, f64) = (1e-6, 1e-11);
+
+    /// Answers one after another, each when it is due; the gaps to the next ones.
+    fn answers(
+        poll: &mut Poll,
+        from: Instant,
+        count: usize,
+        known_to: (f64, f64),
+    ) -> std::vec::Vec<Span> {
+        let (mut now, mut rng) = (from, rng());
+        let estimate = Estimate::known_to(known_to.0, known_to.1);
+        let mut gaps = std::vec::Vec::new();
+        for _ in 0..count {
+            let gap = poll.next(&mut rng);
+            gaps.push(match poll.answered(Verdict::Taken, Some(&estimate), now) {
+                Schedule::Kept => gap,
+                Schedule::At(span) => span,
+                Schedule::Within(span) => gap.min(span),
+            });
+            now = now + gaps[gaps.len() - 1];
+        }
+        gaps
+    }
+
     #[test]
     fn bursts_ramps_and_grows() {
         let mut poll = Poll::new(&PeerConfig::default());
-        let mut rng = rng();
-        let mut gaps = std::vec::Vec::new();
-        for _ in 0..40 {
-            poll.answered(Verdict::Taken);
-            gaps.push(poll.next(&mut rng));
-        }
-        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
+        let gaps = answers(&mut poll, Instant::default(), 60, CALM);
+        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
             assert!(about(*gap, secs), "{gap} is not about {secs}");
         }
         let falls = |pair: &[Span]| pair[1] + pair[1].half() < pair[0];
         assert!(!gaps.windows(2).any(falls));
-        assert!(about(*gaps.last().unwrap(), 1_024.0));
+        assert!(about(gaps[59], 1_024.0));
         assert_eq!(poll.exponent(), 10);
-        poll.answered(Verdict::Violated);
-        assert_eq!(poll.exponent(), 10);
-        poll.answered(Verdict::Reset);
-        assert!(about(poll.next(&mut rng), 64.0));
-        assert_eq!(poll.exponent(), 6);
+        // Held at the least interval for nine of them, the time of the ramp included.
+        let held = gaps.iter().filter(|gap| about(**gap, 64.0)).count();
+        assert!((6..=8).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn falls_at_once_and_asks_again_soon() {
+        let mut poll = Poll::new(&PeerConfig::default());
+        answers(&mut poll, Instant::default(), 60, CALM);
+        let later = Instant::from_nanos(1_000_000_000_000_000);
+        let shaken = Estimate::known_to(1e-6, 1e-8);
+        let schedule = poll.answered(Verdict::Taken, Some(&shaken), later);
+        // 100 s of memory hold 1/0.6 of the interval.
+        let Schedule::Within(span) = schedule else { panic!("{schedule:?}") };
+        assert!((span.as_secs_f64() - 100.0 / 0.6).abs() < 0.01, "{span}");
+        let calm = Estimate::known_to(CALM.0, CALM.1);
+        let Schedule::At(grown) = poll.answered(Verdict::Taken, Some(&calm), later) else {
+            panic!()
+        };
+        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 118);
+        let violated = poll.answered(Verdict::Violated, Some(&calm), later);
+        assert_eq!(violated, Schedule::Within(Span::from_secs(2)));
+        assert_eq!(poll.interval(), grown);
+        let reset = poll.answered(Verdict::Reset, Some(&calm), later);
+        assert_eq!(reset, Schedule::Within(Span::from_secs(64)));
+    }
+
+    #[test]
+    fn a_greater_error_is_worth_more_packets() {
+        let wanted = |deviation: f64| worthwhile(&Estimate::known_to(deviation, deviation / 1e3));
+        assert!((wanted(1e-6).as_secs_f64() - 1e3 / 0.6).abs() < 0.01);
+        assert!((wanted(1e-4).as_secs_f64() - 1e3 / (0.46 * 100f64.powf(0.2))).abs() < 0.01);
+        assert!((wanted(10.0).as_secs_f64() - 1e3 / 4.0).abs() < 0.01);
     }
 
     #[test]

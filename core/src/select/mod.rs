@@ -51,6 +51,8 @@ pub struct Candidate {
     pub offset: Span,
     /// How far off it may be.
     pub distance: Span,
+    /// Standard deviation of the offset by its noise alone, in seconds.
+    pub offset_deviation: f64,
     /// What it says of the frequency.
     pub frequency: FreqOffset,
     /// Standard deviation of that, as a plain ratio.
@@ -74,6 +76,8 @@ pub struct Consensus {
     pub selected: Candidate,
     /// True time minus free-running time.
     pub offset: Span,
+    /// Standard deviation of that by the sources' noise alone, in seconds.
+    pub offset_deviation: f64,
     /// How fast that grows.
     pub frequency: FreqOffset,
     /// Standard deviation of that, as a plain ratio.
@@ -112,21 +116,23 @@ pub fn select(candidates: &[Candidate]) -> Option<Consensus> {
     let selected = truechimers().min_by_key(|candidate| candidate.distance)?;
 
     // Weighted means of the differences to the selected one: centred, so exact in f64.
-    let (mut weights, mut offset) = (0.0, 0.0);
+    let (mut weights, mut offset, mut variance) = (0.0, 0.0, 0.0);
     let (mut frequency_weights, mut frequency) = (0.0, 0.0);
     for candidate in truechimers() {
         let distance = candidate.distance.as_secs_f64().max(1e-9);
         let weight = 1.0 / (distance * distance);
         weights += weight;
+        variance += weight * weight * candidate.offset_deviation * candidate.offset_deviation;
         offset += weight * (candidate.offset - selected.offset).as_secs_f64();
-        let variance = candidate.frequency_deviation * candidate.frequency_deviation;
-        let weight = 1.0 / variance.max(1e-24);
+        let deviation = candidate.frequency_deviation.max(1e-12);
+        let weight = 1.0 / (deviation * deviation);
         frequency_weights += weight;
         frequency += weight * (candidate.frequency - selected.frequency).as_ratio();
     }
     Some(Consensus {
         selected: *selected,
         offset: selected.offset + Span::from_secs_f64(offset / weights),
+        offset_deviation: libm::sqrt(variance) / weights,
         frequency: selected.frequency + FreqOffset::from_ratio(frequency / frequency_weights),
         frequency_deviation: libm::sqrt(1.0 / frequency_weights),
         point,
@@ -145,6 +151,7 @@ mod tests {
             index,
             offset: Span::from_millis(offset),
             distance: Span::from_millis(distance),
+            offset_deviation: 1e-6,
             frequency: FreqOffset::from_ppm(10),
             frequency_deviation: 1e-6,
         }

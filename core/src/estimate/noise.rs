@@ -107,14 +107,15 @@ impl Noise {
         let symmetric = self.symmetric_variance(scale.jitter) + READING_VARIANCE;
         let variance = predicted + symmetric;
         let deviation = sqrtf(variance);
-        let delayed = |jitter| delayed(innovation, variance, deviation, jitter);
-        let (inlier, late, excess) = if self == Self::Stamps {
+        let delayed = |share, jitter| delayed(innovation, variance, deviation, share, jitter);
+        let share = 1.0 - scale.outliers;
+        let (usual, late, excess) = if self == Self::Stamps {
             let residual = innovation * symmetric / variance;
             let excess = residual * residual + predicted * symmetric / variance;
-            (gaussian(innovation, variance), deviation, excess)
+            (gaussian(innovation, deviation, share), deviation, excess)
         } else {
-            let inlier = delayed(scale.jitter);
-            (inlier, deviation + scale.jitter, inlier.delay)
+            let usual = delayed(share, scale.jitter);
+            (usual, deviation + scale.jitter, usual.delay)
         };
         let told = |evidence, cause: Component, inlier| Explanation {
             evidence,
@@ -123,16 +124,12 @@ impl Noise {
             inlier,
             excess,
         };
-        let usual = Component { evidence: inlier.evidence + logf(1.0 - scale.outliers), ..inlier };
         if innovation < OUTLIERS_FROM * late {
             return told(usual.evidence, usual, 1.0);
         }
 
-        let share = logf(scale.outliers / OUTLIER_SCALES.len() as f32);
-        let [near, far] = OUTLIER_SCALES.map(|factor| {
-            let outlier = delayed(factor * scale.jitter);
-            Component { evidence: outlier.evidence + share, ..outlier }
-        });
+        let share = scale.outliers / OUTLIER_SCALES.len() as f32;
+        let [near, far] = OUTLIER_SCALES.map(|factor| delayed(share, factor * scale.jitter));
         let components = [usual, near, far];
         let greatest = usual.evidence.max(near.evidence).max(far.evidence);
         let weights = components.map(|one| expf(one.evidence - greatest));
@@ -204,6 +201,7 @@ impl Scale {
 /// One of the distributions that noise is mixed of, after an innovation.
 #[derive(Clone, Copy)]
 struct Component {
+    /// Logarithm of the innovation's density, times the component's share of the mixture.
     evidence: f32,
     /// The state's part of the innovation.
     shift: f32,
@@ -213,15 +211,15 @@ struct Component {
 }
 
 /// The innovation is the state's error (and the symmetric noise) alone.
-fn gaussian(innovation: f32, variance: f32) -> Component {
-    let square = innovation * innovation / variance;
-    let evidence = -0.5 * square - 0.5 * logf(core::f32::consts::TAU * variance);
+fn gaussian(innovation: f32, deviation: f32, share: f32) -> Component {
+    let z = innovation / deviation;
+    let evidence = -0.5 * z * z + logf(share * NORMAL_PEAK / deviation);
     Component { evidence, shift: innovation, variance: 0.0, delay: 0.0 }
 }
 
 /// The innovation is that, of `variance` and its root `deviation`, and a delay with the mean
 /// `jitter`: the state's part is a normal variable that is at most the innovation.
-fn delayed(innovation: f32, variance: f32, deviation: f32, jitter: f32) -> Component {
+fn delayed(innovation: f32, variance: f32, deviation: f32, share: f32, jitter: f32) -> Component {
     let rate = 1.0 / jitter;
     let z = innovation / deviation - rate * deviation;
     let below = truncated(z);
@@ -234,7 +232,7 @@ fn delayed(innovation: f32, variance: f32, deviation: f32, jitter: f32) -> Compo
         (shift, innovation - shift, rate * (0.5 * rate * variance - innovation))
     };
     Component {
-        evidence: evidence + below.log_mass - logf(jitter),
+        evidence: evidence + logf(below.mass * share / jitter),
         shift,
         variance: variance * below.variance,
         delay,
@@ -248,8 +246,8 @@ struct Truncated {
     /// By how much its mean is below z.
     slack: f32,
     variance: f32,
-    /// ln Φ(z); for z < 0 without its −z²/2, which would cancel.
-    log_mass: f32,
+    /// Φ(z); for z < 0 without its factor exp(−z²/2), which would cancel.
+    mass: f32,
 }
 
 fn truncated(z: f32) -> Truncated {
@@ -261,21 +259,19 @@ fn truncated(z: f32) -> Truncated {
             hazard,
             slack: hazard * series,
             variance: i * (1.0 - i * (6.0 - 50.0 * i)),
-            log_mass: logf(NORMAL_PEAK / hazard),
+            mass: NORMAL_PEAK / hazard,
         };
     }
     let tail = erfcx(z.abs() * core::f32::consts::FRAC_1_SQRT_2);
-    let (hazard, log_mass) = if z < 0.0 {
-        (SQRT_2_OVER_PI / tail, logf(0.5 * tail))
+    let (hazard, mass) = if z < 0.0 {
+        (SQRT_2_OVER_PI / tail, 0.5 * tail)
     } else {
         let density = expf(-0.5 * z * z);
-        let above = 0.5 * density * tail;
-        // The logarithm of what rounds to one is lost; its series is not.
-        let log_mass = if above < 1e-3 { -above * (1.0 + 0.5 * above) } else { logf(1.0 - above) };
-        (NORMAL_PEAK * density / (1.0 - above), log_mass)
+        let mass = 1.0 - 0.5 * density * tail;
+        (NORMAL_PEAK * density / mass, mass)
     };
     let slack = z + hazard;
-    Truncated { hazard, slack, variance: 1.0 - hazard * slack, log_mass }
+    Truncated { hazard, slack, variance: 1.0 - hazard * slack, mass }
 }
 
 /// exp(x²)·erfc(x) for finite x ≥ 0, to 3e-8 relative before rounding: a Chebyshev fit of
@@ -331,7 +327,7 @@ mod tests {
             let mass = 0.5 * libm::erfc(-z / SQRT_2);
             let hazard = libm::exp(-0.5 * z * z) / (mass * libm::sqrt(2.0 * PI));
             let variance = 1.0 - hazard * (z + hazard);
-            let log_mass = libm::log(mass) + if z < 0.0 { 0.5 * z * z } else { 0.0 };
+            let expected = mass * if z < 0.0 { libm::exp(0.5 * z * z) } else { 1.0 };
             let got = truncated(z as f32);
             let close = |got: f32, exact: f64, error: f64| {
                 (f64::from(got) - exact).abs() <= error * exact.abs() + 1e-30
@@ -339,8 +335,7 @@ mod tests {
             assert!(close(got.hazard, hazard, 1e-4), "hazard {} at {z}", got.hazard);
             assert!(close(got.slack, z + hazard, 1e-4), "slack {} at {z}", got.slack);
             assert!(close(got.variance, variance, 2e-2), "variance {} at {z}", got.variance);
-            let error = (f64::from(got.log_mass) - log_mass).abs();
-            assert!(error < 1e-6, "logarithm {} at {z}", got.log_mass);
+            assert!(close(got.mass, expected, 1e-5), "mass {} at {z}", got.mass);
         }
     }
 

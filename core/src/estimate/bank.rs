@@ -88,7 +88,9 @@ impl<const KINDS: usize> Bank<KINDS> {
             state: [base, base, frequency.as_ppm()],
         };
         let mut start = Filter::default();
-        start.loosen(deviation, jitter, FREQUENCY_PRIOR as f32 * 1e6);
+        // The delay was measured by a clock of which the frequency is hardly known.
+        let unmeasured = (0.5 * least * FREQUENCY_PRIOR) as f32;
+        start.loosen(deviation, libm::hypotf(jitter, unmeasured), FREQUENCY_PRIOR as f32 * 1e6);
         let kinds = core::array::from_fn(|kind| {
             let noise = Noise::ALL[kind];
             let mut filter = start;

@@ -257,7 +257,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             Received::Measured { exchange, change } => {
                 associate.received = received;
                 let free = free_running(&self.discipline, &exchange);
-                peer.learn(&free, now.mono);
+                let change = peer.learn(&free, now.mono).or(change);
                 self.peer_changed(now, id, change);
                 self.steer(now, exchange.received);
             }

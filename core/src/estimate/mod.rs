@@ -146,6 +146,12 @@ impl<const KINDS: usize> Estimator<KINDS> {
         Verdict::Reset
     }
 
+    /// Whether it has seen enough to judge the next sample.
+    #[must_use]
+    pub const fn can_judge(&self) -> bool {
+        matches!(self.stage, Stage::Running(_))
+    }
+
     /// The best guess at the frequency, sample or not.
     #[must_use]
     pub fn frequency(&self) -> FreqOffset {

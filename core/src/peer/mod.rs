@@ -16,7 +16,7 @@ use chacha20::rand_core::Rng;
 use self::poll::{Poll, Schedule};
 use self::trust::Trust;
 use crate::config::{DRIFT_TOLERANCE, NOT_BEFORE, PeerConfig};
-use crate::estimate::Estimator;
+use crate::estimate::{Estimator, Verdict};
 use crate::units::{FreqOffset, Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet};
 
@@ -268,15 +268,18 @@ impl Peer {
         }
     }
 
-    /// Takes an exchange, in free-running time, into the estimate, which decides when to ask next.
-    pub fn learn(&mut self, exchange: &Exchange, now: Instant) {
+    /// Takes an exchange, in free-running time, into the estimate, which decides when to ask next
+    /// and whether a peer that was silent is the one that was trusted.
+    pub fn learn(&mut self, exchange: &Exchange, now: Instant) -> Option<Change> {
+        let could_judge = self.estimator.can_judge();
         let verdict = self.estimator.update(exchange);
         let estimate = self.estimator.estimate();
         self.next_query = match self.poll.answered(verdict, estimate.as_ref(), now) {
-            Schedule::Kept => return,
+            Schedule::Kept => self.next_query,
             Schedule::At(span) => now + span,
             Schedule::Within(span) => self.next_query.min(now + span),
         };
+        if could_judge && verdict == Verdict::Taken { self.trust.confirmed() } else { None }
     }
 
     /// The next address is another server: of the one before only the frequency is kept. After

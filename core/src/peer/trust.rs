@@ -56,6 +56,14 @@ impl Trust {
         (self.is_valid() && !was_valid).then_some(Change::Valid)
     }
 
+    /// The peer says what was expected of it by what it said before: silence in between does not
+    /// matter any more.
+    pub fn confirmed(&mut self) -> Option<Change> {
+        let was_valid = self.is_valid();
+        self.level = self.level.max(VALID);
+        (!was_valid).then_some(Change::Valid)
+    }
+
     /// The last `unanswered` queries in a row had no answer.
     pub fn lost(&mut self, unanswered: u32) -> Option<Change> {
         if unanswered < LOSSES {
@@ -87,6 +95,18 @@ mod tests {
         assert_eq!(changes.iter().position(|change| *change == Some(Change::Invalid)), Some(3));
         assert_eq!(changes.iter().flatten().count(), 1);
         assert_eq!(trust.level(), 0);
+    }
+
+    #[test]
+    fn what_it_said_before_brings_it_back_at_once() {
+        let mut trust = Trust::NEW;
+        assert_eq!(trust.confirmed(), Some(Change::Valid));
+        assert_eq!(trust.confirmed(), None);
+        for lost in 1..=8 {
+            trust.lost(lost);
+        }
+        assert!(!trust.is_valid());
+        assert_eq!((trust.confirmed(), trust.level()), (Some(Change::Valid), 6));
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! Results on standard output.
+//! Results on standard output, and errors on standard error.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+
+use anstyle::AnsiColor;
 
 /// Writes a result whole. That its reader wants no more of it is no error.
 ///
@@ -14,4 +17,11 @@ pub fn print(text: &str) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Says why `program` failed. There is nowhere to tell that this cannot be written.
+pub fn fail(program: &str, error: &impl Display) {
+    let style = AnsiColor::Red.on_default().bold();
+    let line = format!("{style}{program}:{style:#} {error}\n");
+    let _ = anstream::stderr().write_all(line.as_bytes());
 }

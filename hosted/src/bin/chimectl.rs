@@ -39,8 +39,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let style = AnsiColor::Red.on_default().bold();
-            anstream::eprintln!("{style}chimectl:{style:#} {error:#}");
+            output::fail("chimectl", &format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anstyle::AnsiColor;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use truechimer::config::Config;
@@ -84,8 +83,7 @@ fn main() -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error| {
-        let style = AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{style}chimed:{style:#} {error:#}");
+        output::fail("chimed", &format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -110,7 +108,7 @@ fn run_query(servers: &[Target], timeout: Duration) -> anyhow::Result<ExitCode> 
         match answer {
             Ok(reading) => text += &format!("{server:width$}  {reading}\n"),
             Err(error) => {
-                anstream::eprintln!("chimed: {server}: {error}");
+                output::fail("chimed", &format_args!("{server}: {error}"));
                 code = ExitCode::FAILURE;
             }
         }

@@ -4,7 +4,7 @@
 //! software clock starts wrong and drifts; the machine's own clock is only read.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use truechimer_core::units::{FreqOffset, Span};
 use crate::config::{ClockKind, Config, Listen, Server, ServerAddress, SoftwareClock};
 use crate::daemon::{Daemon, DaemonError};
 use crate::log::{Log, LogProfile};
-use crate::sys;
+use crate::{output, sys};
 
 /// How wrong the client's clock is at first.
 const OFFSET: Span = Span::from_millis(-1_500);
@@ -47,6 +47,9 @@ pub enum DemoError {
     /// The server has no port.
     #[error("the reference server could not listen on loopback")]
     NoServer,
+    /// Nobody can be shown anything.
+    #[error(transparent)]
+    Output(#[from] io::Error),
     /// Time is up.
     #[error("the clock was not within 100 us for 10 s in a minute; its error is {0:+.6} s")]
     NotRight(Span),
@@ -95,12 +98,10 @@ fn watch(client: &mut Daemon) -> Result<(), DemoError> {
         let done = error.abs() <= RIGHT && elapsed - since >= HOLD;
         if elapsed >= next_report || done {
             next_report += REPORT;
-            report(client, elapsed, error);
+            output::print(&report(client, elapsed, error))?;
         }
         if done {
-            let mut out = anstream::stdout().lock();
-            let _ = writeln!(out, "The clock has stayed within 100 us for 10 s.");
-            return Ok(());
+            return Ok(output::print("The clock has stayed within 100 us for 10 s.\n")?);
         }
         if sys::termination_requested() {
             return Err(DemoError::Interrupted);
@@ -111,12 +112,10 @@ fn watch(client: &mut Daemon) -> Result<(), DemoError> {
     }
 }
 
-fn report(client: &Daemon, elapsed: Duration, error: Span) {
+fn report(client: &Daemon, elapsed: Duration, error: Span) -> String {
     let node = client.node();
     let snapshot = node.engine.snapshot(node.clock.now());
-    let mut out = anstream::stdout().lock();
-    let _ = write!(
-        out,
+    let mut line = format!(
         "{:3} s  error {:+.6} s  frequency {:+8.3} ppm  {}",
         elapsed.as_secs(),
         error,
@@ -126,9 +125,9 @@ fn report(client: &Daemon, elapsed: Duration, error: Span) {
     if io::stdout().is_terminal() {
         let colour = if error.abs() <= RIGHT { AnsiColor::Green } else { AnsiColor::Yellow };
         let style = colour.on_default();
-        let _ = write!(out, "  {style}{}{style:#}", Bar(error));
+        line += &format!("  {style}{}{style:#}", Bar(error));
     }
-    let _ = writeln!(out);
+    line + "\n"
 }
 
 /// The size of an error from 1 us to 10 s, four characters a decade.

@@ -88,19 +88,16 @@ fn show_status(status: &Status) -> String {
 }
 
 fn show_peers(peers: &[Peer]) -> String {
+    let names: Vec<_> = peers.iter().map(peer_name).collect();
+    let width = names.iter().map(String::len).max().unwrap_or_default().max(20);
     let heading = AnsiColor::BrightBlack.on_default();
     let mut text = format!(
-        "{heading}{:<28} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
+        "{heading}{:<width$} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
         "peer", "standing", "st", "reach", "poll", "offset", "delay", "used/sent"
     );
-    for peer in peers {
-        let address = peer.address.as_deref().unwrap_or("not resolved");
-        let name = match (&peer.name, peer.port) {
-            (name, Some(port)) if name == address => format!("{name}:{port}"),
-            (name, _) => format!("{name} ({address})"),
-        };
+    for (peer, name) in peers.iter().zip(names) {
         text += &format!(
-            "{name:<28} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
+            "{name:<width$} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
             peer.standing,
             peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
             peer.reach,
@@ -111,6 +108,14 @@ fn show_peers(peers: &[Peer]) -> String {
         );
     }
     text
+}
+
+fn peer_name(peer: &Peer) -> String {
+    let address = peer.address.as_deref().unwrap_or("not resolved");
+    match (&peer.name, peer.port) {
+        (name, Some(port)) if name == address => format!("{name}:{port}"),
+        (name, _) => format!("{name} ({address})"),
+    }
 }
 
 /// Seconds as people read them.

@@ -31,7 +31,7 @@ pub enum ClientError {
     },
     /// The answer is not one.
     #[error("chimed's answer is not understood: {0}")]
-    Answer(#[from] serde_json::Error),
+    Answer(serde_json::Error),
     /// The daemon refused.
     #[error("chimed refused: {0}")]
     Refused(String),
@@ -64,7 +64,8 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
     let lost = |error| ClientError::Lost { path: path.to_owned(), error };
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
-    let mut request = serde_json::to_vec(&Request { version: VERSION, command })?;
+    let request = Request { version: VERSION, command };
+    let mut request = serde_json::to_vec(&request).map_err(ClientError::Answer)?;
     request.push(b'\n');
     stream.write_all(&request).map_err(lost)?;
     let mut line = String::new();
@@ -72,7 +73,7 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
     if line.is_empty() {
         return Err(lost(io::ErrorKind::UnexpectedEof.into()));
     }
-    match serde_json::from_str(&line)? {
+    match serde_json::from_str(&line).map_err(ClientError::Answer)? {
         Answer::Error(text) => Err(ClientError::Refused(text)),
         answer => Ok(answer),
     }

@@ -1,7 +1,7 @@
 //! The daemon under test.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +16,10 @@ use crate::{binaries, scratch, wait_for, write};
 /// How long the daemon may take to start.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running `chimed -d -v` with a software clock.
+/// The clock that touches nothing.
+const SOFTWARE: &str = "software";
+
+/// A running `chimed -d -v`, with a software clock unless it can only watch the kernel's.
 #[derive(Debug)]
 pub struct Chimed {
     /// The process, and what it logs.
@@ -40,7 +43,7 @@ impl Chimed {
     /// # Errors
     /// If it does not get ready.
     pub fn start(configuration: &str) -> Result<Self> {
-        Self::start_by(Command::new, binaries::chimed()?, configuration)
+        Self::start_by(Command::new, binaries::chimed()?, SOFTWARE, configuration)
     }
 
     /// Starts it in a namespace.
@@ -49,7 +52,29 @@ impl Chimed {
     /// If it does not get ready.
     pub fn start_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
         let command = |program| namespace.command(program);
-        Self::start_by(command, binaries::chimed()?, configuration)
+        Self::start_by(command, binaries::chimed()?, SOFTWARE, configuration)
+    }
+
+    /// Starts it in a namespace with the kernel's clock, which it may not change there.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn watch_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
+        let command = |program| namespace.command_without_clock(program);
+        Self::start_by(command, binaries::chimed()?, "kernel", configuration)
+    }
+
+    /// Starts it in a namespace with a `resolv.conf` of its own.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_with_resolver(
+        namespace: &Namespace,
+        resolv_conf: &str,
+        configuration: &str,
+    ) -> Result<Self> {
+        let command = |program| namespace.command_with_resolver(resolv_conf, program);
+        Self::start_by(command, binaries::chimed()?, SOFTWARE, configuration)
     }
 
     /// Starts the released one.
@@ -57,22 +82,29 @@ impl Chimed {
     /// # Errors
     /// If it does not get ready.
     pub fn start_released(configuration: &str) -> Result<Self> {
-        Self::start_by(Command::new, binaries::released_chimed()?, configuration)
+        Self::start_by(Command::new, binaries::released_chimed()?, SOFTWARE, configuration)
     }
 
     fn start_by(
         command: impl FnOnce(PathBuf) -> Command,
         program: PathBuf,
+        clock: &str,
         configuration: &str,
     ) -> Result<Self> {
         let directory = scratch()?;
         let socket = directory.path().join("chimed.sock");
         let text =
-            format!("clock = \"software\"\ncontrol = \"{}\"\n{configuration}", socket.display());
+            format!("clock = \"{clock}\"\ncontrol = \"{}\"\n{configuration}", socket.display());
         let file = write(directory.path(), "chimed.toml", &text)?;
         let mut process = Process::start(command(program).args(["-d", "-v", "-f", &file]))?;
         process.wait_for_line("ntp engine ready", START_LIMIT)?;
         Ok(Self { process, socket, _directory: directory })
+    }
+
+    /// The path of its control socket.
+    #[must_use]
+    pub fn control(&self) -> &Path {
+        &self.socket
     }
 
     /// Asks it how it is.
@@ -146,6 +178,22 @@ impl Status {
     /// If it is missing or no number.
     pub fn number(&self, name: &str) -> Result<f64> {
         self.0[name].as_f64().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// If it is missing or no text.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        self.0[name].as_str().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// Whether it disciplines the clock.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub fn is_controlled(&self) -> Result<bool> {
+        self.0["controlled"].as_bool().with_context(|| format!("no `controlled` in {}", self.0))
     }
 
     /// How many datagrams of clients got no answer for a reason.

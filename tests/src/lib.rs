@@ -1,14 +1,15 @@
 //! What the end-to-end suites share: the daemon under test as a child process, real NTP programs
 //! and a scripted server to put it against, and trials that say what they left out.
 //!
+//! - `commands`: the programs as a person or a service manager runs them;
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
 //! - `limits`: size, memory, wake-ups;
 //! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]).
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,
-//! chronyd with `-x`, and what would adjust a clock unasked is confined to a namespace without the
-//! privilege. Everything is on loopback.
+//! chronyd with `-x`, and what would adjust a clock unasked, or is to be refused it, is confined to
+//! a namespace without the privilege. Everything is on loopback.
 
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,17 @@ use anyhow::Result;
 
 use crate::process::Process;
 
+/// Runs what follows unless it has `CAP_SYS_TIME`, bit 25 of a mask, or could get it.
+const WITHOUT_SYS_TIME: &str = r#"
+for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+    mask=$(sed -n "s/^$set:[[:space:]]*//p" "/proc/$$/status")
+    if [ -z "$mask" ] || [ "$((0x$mask >> 25 & 1))" != 0 ]; then
+        echo "CAP_SYS_TIME may be in $set $mask: not started" >&2
+        exit 99
+    fi
+done
+exec "$@""#;
+
 /// A user and network namespace, which lives as long as this does. In it a process is root, may
 /// bind port 123 and has no `CAP_SYS_TIME` over the machine's clock, whoever started it.
 #[derive(Debug)]
@@ -47,6 +58,26 @@ impl Namespace {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.anchor.id().to_string());
         command.args(["--user", "--net", "--preserve-credentials", "--"]).arg(program);
+        command
+    }
+
+    /// A command that runs a program in it without `CAP_SYS_TIME` even in the namespace, and
+    /// not at all if that has failed: for what is to ask for the machine's clock and be refused.
+    #[must_use]
+    pub fn command_without_clock(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("setpriv");
+        command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
+        command.args(["sh", "-c", WITHOUT_SYS_TIME, "sh"]).arg(program);
+        command
+    }
+
+    /// A command that runs a program in it with a `resolv.conf` of its own.
+    #[must_use]
+    pub fn command_with_resolver(&self, resolv_conf: &str, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("unshare");
+        command.args(["--mount", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"");
+        command.arg(resolv_conf).arg(program);
         command
     }
 }

@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -79,20 +82,36 @@ impl Process {
     /// # Errors
     /// If it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
+        let mut process = Self::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        if let Some(output) = process.child.stdout.take() {
+            process.transcript.follow(output);
+        }
+        if let Some(output) = process.child.stderr.take() {
+            process.transcript.follow(output);
+        }
+        Ok(process)
+    }
+
+    /// Starts a command whose outputs are one terminal. Lines have the carriage return that it
+    /// adds.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_on_terminal(command: &mut Command) -> Result<Self> {
+        let terminal = openpty(None, None).context("no terminal")?;
+        command.stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
+        let process = Self::spawn(command)?;
+        process.transcript.follow(File::from(terminal.master));
+        Ok(process)
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
         let name = name(command.get_program());
-        let mut child = command
+        let child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let transcript = Transcript::default();
-        if let Some(output) = child.stdout.take() {
-            transcript.follow(output);
-        }
-        if let Some(output) = child.stderr.take() {
-            transcript.follow(output);
-        }
         let title = format!("{name} [{}]", child.id());
         STARTED.with_borrow_mut(|started| started.push((title, transcript.clone())));
         Ok(Self { name, child, transcript })
@@ -169,6 +188,54 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<(ExitStatus, Vec<St
     // The outputs are read by threads that see their end a moment later.
     std::thread::sleep(Duration::from_millis(50));
     Ok((status, process.transcript.lines()))
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output, if that was caught.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end, within `limit`, and keeps its outputs apart.
+///
+/// # Errors
+/// If it cannot be started or does not end.
+pub fn finish(command: &mut Command, limit: Duration) -> Result<Ended> {
+    finish_onto(command, Stdio::piped(), limit)
+}
+
+/// As [`finish`], with another standard output.
+///
+/// # Errors
+/// If it cannot be started or does not end.
+pub fn finish_onto(
+    command: &mut Command,
+    stdout: impl Into<Stdio>,
+    limit: Duration,
+) -> Result<Ended> {
+    let mut process = Process::spawn(command.stdout(stdout).stderr(Stdio::piped()))?;
+    drop(process.stdin());
+    let stdout = process.child.stdout.take().map(read_all);
+    let stderr = process.child.stderr.take().map(read_all);
+    let status = process.wait(limit)?;
+    let text = |reader: Option<JoinHandle<Vec<u8>>>| {
+        let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Ok(Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
+}
+
+fn read_all(mut output: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = output.read_to_end(&mut bytes);
+        bytes
+    })
 }
 
 /// Runs a command that prints something short and ends at once, for its standard output.

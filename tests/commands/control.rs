@@ -1,0 +1,279 @@
+//! `chimectl`.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use truechimer_tests::chimed::{Chimed, Status, listen, server};
+use truechimer_tests::fake::FakeServer;
+use truechimer_tests::namespace::Namespace;
+use truechimer_tests::process::{Ended, finish};
+use truechimer_tests::{binaries, free_port, scratch};
+
+use super::{SOON, chimectl, neutral};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const STATUS_ROWS: [&str; 14] = [
+    "clock",
+    "disciplined",
+    "peers",
+    "offset",
+    "error bound",
+    "frequency",
+    "stratum",
+    "reference",
+    "root delay",
+    "root dispersion",
+    "leap second",
+    "to host clock",
+    "serving on",
+    "served",
+];
+
+const STATUS_KEYS: [&str; 20] = [
+    "clock",
+    "clock_error",
+    "controlled",
+    "error_bound",
+    "frequency",
+    "leap",
+    "listening",
+    "offset",
+    "answers",
+    "peers",
+    "peers_valid",
+    "polls",
+    "reference",
+    "refused",
+    "requests",
+    "root_delay",
+    "root_dispersion",
+    "stratum",
+    "synced",
+    "uptime",
+];
+
+const PEER_KEYS: [&str; 20] = [
+    "address",
+    "delay",
+    "deviation",
+    "interval",
+    "name",
+    "next_query",
+    "offset",
+    "pool",
+    "port",
+    "reach",
+    "reference",
+    "rejected",
+    "root_distance",
+    "sent",
+    "stamps",
+    "standing",
+    "stratum",
+    "trust",
+    "used",
+    "valid",
+];
+
+pub(crate) fn status() -> Result<()> {
+    let (fake, port) = (FakeServer::honest()?, free_port()?);
+    let chimed = Chimed::start(&(server(fake.port, -2) + &listen(port)))?;
+    let rows = rows(&show(&chimed, &["status"])?)?;
+    ensure!(value(&rows, "clock")? == "unsynced", "{rows:?}");
+    ensure!(value(&rows, "stratum")? == "16" && value(&rows, "reference")? == "INIT", "{rows:?}");
+    ensure!(value(&rows, "leap second")? == "unsynchronised", "{rows:?}");
+    ensure!(value(&rows, "error bound")? == "-", "{rows:?}");
+
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let rows = self::rows(&show(&chimed, &["status"])?)?;
+    let names: Vec<_> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == STATUS_ROWS, "{rows:?}");
+    for (name, expected) in [
+        ("clock", "synced"),
+        ("disciplined", "software"),
+        ("peers", "1 of 1 valid"),
+        ("stratum", "2"),
+        ("reference", "127.0.0.1"),
+        ("leap second", "none"),
+        ("serving on", &format!("127.0.0.1:{port}")),
+        ("served", "0 of 0 requests"),
+    ] {
+        ensure!(value(&rows, name)? == expected, "{name} is not {expected}: {rows:?}");
+    }
+    for name in ["offset", "error bound", "root delay", "root dispersion", "to host clock"] {
+        ensure!(seconds(value(&rows, name)?)?.abs() < 0.1, "{name}: {rows:?}");
+    }
+    let frequency = value(&rows, "frequency")?;
+    let ppm = frequency.strip_suffix(" ppm").with_context(|| frequency.to_owned())?;
+    ensure!(ppm.starts_with(['+', '-']) && ppm.parse::<f64>().is_ok(), "{frequency}");
+    Ok(())
+}
+
+/// In a network without name servers.
+pub(crate) fn peers() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let serving = "[[listen]]\naddress = \"127.0.0.1\"\n[local]\nstratum = 3\n";
+    let _server = Chimed::start_in(&namespace, serving)?;
+    let named = "[[server]]\naddress = \"quite-a-long-name.of-nobody.invalid\"\n";
+    let chimed = Chimed::start_in(&namespace, &(server(123, -2) + named))?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+
+    let text = show(&chimed, &["peers"])?;
+    let lines: Vec<_> = text.lines().collect();
+    let [heading, known, unknown] = lines[..] else { bail!("not three lines: {text}") };
+    let words: Vec<_> = heading.split_whitespace().collect();
+    let columns = ["peer", "standing", "st", "reach", "poll", "offset", "delay", "used/sent"];
+    ensure!(words == columns, "{text}");
+    let standing = heading.find("standing").context("no column")?;
+    for (line, name, rest) in [
+        (known, "127.0.0.1:123", "selected"),
+        (unknown, "quite-a-long-name.of-nobody.invalid (not resolved)", "unusable"),
+    ] {
+        ensure!(line[..standing].trim_end() == name, "{text}");
+        ensure!(line[standing..].starts_with(rest), "{text}");
+        ensure!(line.len() == heading.len(), "the columns do not agree:\n{text}");
+    }
+    let words: Vec<_> = known[standing..].split_whitespace().collect();
+    ensure!(words[1] == "3" && words[3..5] == ["0.3", "s"], "{text}");
+    ensure!(words[2].len() == 8 && words[2].ends_with('1'), "{text}");
+    let words: Vec<_> = unknown[standing..].split_whitespace().collect();
+    ensure!(words[1..3] == ["-", "00000000"], "{text}");
+    ensure!(words[5..] == ["-", "-", "0/0"], "{text}");
+    Ok(())
+}
+
+pub(crate) fn json() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let chimed = Chimed::start(&server(fake.port, -2))?;
+    let before: Value = serde_json::from_str(&show(&chimed, &["peers", "--json"])?)?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let after: Value = serde_json::from_str(&show(&chimed, &["--json", "peers"])?)?;
+    for peers in [&before, &after] {
+        has_keys(&peers[0], PEER_KEYS)?;
+        ensure!(peers.as_array().is_some_and(|peers| peers.len() == 1), "{peers}");
+    }
+    let status: Value = serde_json::from_str(&show(&chimed, &["status", "--json"])?)?;
+    has_keys(&status, STATUS_KEYS)
+}
+
+pub(crate) fn nobody_there() -> Result<()> {
+    let directory = scratch()?;
+    let (missing, left) = (directory.path().join("missing"), directory.path().join("left"));
+    drop(UnixListener::bind(&left)?);
+    for (path, reason) in [
+        (&missing, "No such file or directory (os error 2)"),
+        (&left, "Connection refused (os error 111)"),
+    ] {
+        let message = format!(
+            "chimectl: cannot reach chimed at {}: {reason}; is it running, and with this `control` \
+             path?\n",
+            path.display()
+        );
+        for command in [&["status"][..], &["peers", "--json"]] {
+            failed(&run(path, command)?, &message)?;
+        }
+    }
+    Ok(())
+}
+
+/// A program that is no chimed, or another one.
+pub(crate) fn somebody_else() -> Result<()> {
+    let at = |path: &Path| format!("chimectl: chimed at {}", path.display());
+    answered("", |path| format!("{} did not answer: unexpected end of file\n", at(path)))?;
+    answered("hello\n", |_| {
+        "chimectl: chimed's answer is not understood: expected value at line 1 column 1\n".into()
+    })?;
+    answered("{\"error\":\"version 1 is not known here\"}\n", |_| {
+        "chimectl: chimed refused: version 1 is not known here\n".into()
+    })
+}
+
+fn answered(answer: &'static str, message: impl Fn(&Path) -> String) -> Result<()> {
+    let directory = scratch()?;
+    let path = directory.path().join("control");
+    let listener = UnixListener::bind(&path)?;
+    let other = std::thread::spawn(move || -> Result<String> {
+        let (mut stream, _) = listener.accept()?;
+        let mut request = String::new();
+        BufReader::new(&stream).read_line(&mut request)?;
+        stream.write_all(answer.as_bytes())?;
+        Ok(request)
+    });
+    failed(&run(&path, &["status"])?, &message(&path))?;
+    let request = other.join().map_err(|_| anyhow::anyhow!("the other program panicked"))??;
+    ensure!(request == "{\"version\":1,\"command\":\"status\"}\n", "{request:?}");
+    Ok(())
+}
+
+/// As one who may neither by the socket's mode nor by privilege.
+pub(crate) fn not_allowed() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let chimed = Chimed::start("")?;
+    let mode = fs::metadata(chimed.control())?.permissions().mode() & 0o7777;
+    ensure!(mode == 0o660, "{mode:o}");
+    fs::set_permissions(chimed.control(), Permissions::from_mode(0o000))?;
+    let mut command = neutral(namespace.command("setpriv"));
+    command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(binaries::chimectl()?);
+    let ended = finish(command.arg("-s").arg(chimed.control()).arg("status"), SOON)?;
+    let message = format!(
+        "chimectl: cannot reach chimed at {}: Permission denied (os error 13); its owner and group \
+         may ask\n",
+        chimed.control().display()
+    );
+    failed(&ended, &message)
+}
+
+fn run(socket: &Path, arguments: &[&str]) -> Result<Ended> {
+    finish(chimectl()?.arg("-s").arg(socket).args(arguments), SOON)
+}
+
+fn failed(ended: &Ended, message: &str) -> Result<()> {
+    ensure!(ended.code == Some(1) && ended.stdout.is_empty(), "{ended:?}");
+    ensure!(ended.stderr == message, "{ended:?}, not {message:?}");
+    Ok(())
+}
+
+fn show(chimed: &Chimed, arguments: &[&str]) -> Result<String> {
+    let ended = run(chimed.control(), arguments)?;
+    ensure!(ended.code == Some(0) && ended.stderr.is_empty(), "{ended:?}");
+    ensure!(!ended.stdout.contains('\x1b'), "escape codes: {ended:?}");
+    Ok(ended.stdout)
+}
+
+fn rows(text: &str) -> Result<Vec<(String, String)>> {
+    let row = |line: &str| {
+        let (name, value) = line.split_at_checked(17)?;
+        Some((name.trim_end().to_owned(), value.to_owned()))
+    };
+    text.lines().map(|line| row(line).with_context(|| format!("no row: {line:?}"))).collect()
+}
+
+fn value<'a>(rows: &'a [(String, String)], name: &str) -> Result<&'a str> {
+    let row = rows.iter().find(|row| row.0 == name);
+    Ok(&row.with_context(|| format!("no {name} in {rows:?}"))?.1)
+}
+
+/// `12.345 us` or `0.123456 s`.
+fn seconds(text: &str) -> Result<f64> {
+    match text.split_once(' ') {
+        Some((number, "us")) => Ok(number.parse::<f64>()? * 1e-6),
+        Some((number, "s")) => Ok(number.parse()?),
+        _ => bail!("no time: {text:?}"),
+    }
+}
+
+fn has_keys<const N: usize>(object: &Value, mut expected: [&str; N]) -> Result<()> {
+    let object = object.as_object().context("no object")?;
+    let mut keys: Vec<_> = object.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    expected.sort_unstable();
+    ensure!(keys == expected, "{keys:?}, not {expected:?}");
+    Ok(())
+}

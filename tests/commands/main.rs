@@ -1,0 +1,90 @@
+//! The programs as a person or a service manager runs them: what they print and where, the status
+//! that they end with, and what they leave behind.
+
+mod configuration;
+mod control;
+mod demo;
+mod ending;
+mod log;
+mod names;
+mod output;
+mod privilege;
+mod query;
+mod serving;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use truechimer_tests::binaries;
+use truechimer_tests::peers::Need;
+use truechimer_tests::trial::{conclude, trial};
+
+/// The trials wait more than they work.
+const THREADS: usize = 6;
+/// For what is done at once, on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+fn main() {
+    let trials = vec![
+        trial("demo::whole", &[], demo::whole),
+        trial("demo::on_a_terminal", &[], demo::on_a_terminal),
+        trial("demo::without_colour", &[], demo::without_colour),
+        trial("query::reading", &[], query::reading),
+        trial("query::one_of_several", &[], query::one_of_several),
+        trial("query::rejected", &[], query::rejected),
+        trial("query::refused", &[], query::refused),
+        trial("query::unanswered", &[], query::unanswered),
+        trial("query::not_asked", &[], query::not_asked),
+        trial("control::status", &[], control::status),
+        trial("control::peers", &[Need::Namespace], control::peers),
+        trial("control::json", &[], control::json),
+        trial("control::nobody_there", &[], control::nobody_there),
+        trial("control::somebody_else", &[], control::somebody_else),
+        trial("control::not_allowed", &[Need::Namespace], control::not_allowed),
+        trial("configuration::unreadable", &[], configuration::unreadable),
+        trial("configuration::wrong", &[], configuration::wrong),
+        trial("usage::help", &[], usage::help),
+        trial("usage::wrong", &[], usage::wrong),
+        trial("output::to_a_full_disk", &[], output::to_a_full_disk),
+        trial("output::errors_to_a_full_disk", &[], output::errors_to_a_full_disk),
+        trial("output::log_to_a_full_disk", &[], output::log_to_a_full_disk),
+        trial("output::to_nobody", &[], output::to_nobody),
+        trial("log::journal", &[], log::journal),
+        trial("log::profiles", &[], log::profiles),
+        trial("log::colour", &[], log::colour),
+        trial("privilege::only_watches", &[Need::Namespace], privilege::only_watches),
+        trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
+        trial("privilege::one_socket", &[], privilege::one_socket),
+        trial("ending::hangup", &[], ending::hangup),
+        trial("ending::quit", &[], ending::quit),
+        trial("names::never_answered", &[Need::Namespace], names::never_answered),
+        trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
+    ];
+    conclude(trials, THREADS);
+}
+
+/// What the environment of whoever runs the tests may change the output with.
+const ENVIRONMENT: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "JOURNAL_STREAM"];
+
+fn chimed() -> Result<Command> {
+    Ok(program(binaries::chimed()?))
+}
+
+fn chimectl() -> Result<Command> {
+    Ok(program(binaries::chimectl()?))
+}
+
+fn program(path: PathBuf) -> Command {
+    neutral(Command::new(path))
+}
+
+fn neutral(mut command: Command) -> Command {
+    for name in ENVIRONMENT {
+        command.env_remove(name);
+    }
+    command.env("TERM", "xterm");
+    command
+}

@@ -53,6 +53,7 @@ pub struct Engine<const PEERS: usize> {
     sync: Sync,
     report: Report,
     precision: Span,
+    packets: f64,
     rng: ChaCha8Rng,
     outputs: Deque<Output, QUEUE>,
 }
@@ -87,6 +88,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             sync: Sync::new(config),
             report: Report::default(),
             precision: Span::from_log2_secs(config.precision),
+            packets: config.packets,
             rng: ChaCha8Rng::from_seed(seed),
             outputs: Deque::new(),
         }
@@ -102,7 +104,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         let frequency = self.discipline.frequency();
         self.peers
             .push(Associate {
-                peer: Peer::new(config, first_query, frequency),
+                peer: Peer::new(config, first_query, frequency, self.packets),
                 standing: Standing::default(),
                 received: Stamp::default(),
             })

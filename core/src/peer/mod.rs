@@ -125,8 +125,13 @@ pub enum Received {
 
 impl Peer {
     /// A peer that asks for the first time at `first_query`, for a clock whose frequency is about
-    /// `frequency`.
-    pub fn new(config: &PeerConfig, first_query: Instant, frequency: FreqOffset) -> Self {
+    /// `frequency`, with `packets` as in [`Config`](crate::config::Config).
+    pub fn new(
+        config: &PeerConfig,
+        first_query: Instant,
+        frequency: FreqOffset,
+        packets: f64,
+    ) -> Self {
         Self {
             pool: config.pool,
             addresses: config.address.into_iter().collect(),
@@ -139,7 +144,7 @@ impl Peer {
             last_transmit: NtpTimestamp::ZERO,
             last_malformed: None,
             trust: Trust::NEW,
-            poll: Poll::new(config),
+            poll: Poll::new(config, packets),
             estimator: Estimator::new(frequency),
             remote: None,
             counters: Counters::default(),

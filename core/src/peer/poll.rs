@@ -59,6 +59,7 @@ pub struct Poll {
     interval: Span,
     /// The burst's and the ramp's distance, while it is below the least interval.
     start: Option<Span>,
+    packets: f64,
     first_answer: Option<Instant>,
     answers: u32,
     unanswered: u32,
@@ -68,7 +69,7 @@ pub struct Poll {
 impl Poll {
     /// At the least interval, with the start-up burst if there is to be one. Exponents are
     /// brought into their range, the greatest up to the least.
-    pub fn new(config: &PeerConfig) -> Self {
+    pub fn new(config: &PeerConfig, packets: f64) -> Self {
         let min = config.min_poll.clamp(MIN_POLL_LIMIT, MAX_POLL_LIMIT);
         let interval = Span::from_log2_secs(min);
         Self {
@@ -76,6 +77,7 @@ impl Poll {
             max: config.max_poll.clamp(min, MAX_POLL_LIMIT),
             interval,
             start: config.iburst.then_some(BURST_SPACING.min(interval)),
+            packets,
             first_answer: None,
             answers: 0,
             unanswered: 0,
@@ -135,7 +137,7 @@ impl Poll {
         let wanted = match (verdict, estimate) {
             (Verdict::Violated, _) => return Schedule::Within(VIOLATION_RETRY),
             (Verdict::Taken, Some(estimate)) if now - first >= least.times(HOLD) => {
-                worthwhile(estimate)
+                worthwhile(estimate, self.packets)
             }
             _ => least,
         };
@@ -181,11 +183,11 @@ impl Poll {
 /// The interval at which each further packet gains about as much as any other would (`ALGORITHM`
 /// §8): the time in which the estimate forgets, which is how long the uncertain frequency takes to
 /// spoil the offset, divided by the samples wanted in it.
-fn worthwhile(estimate: &Estimate) -> Span {
+fn worthwhile(estimate: &Estimate, packets: f64) -> Span {
     let memory = estimate.offset_deviation / estimate.frequency_deviation;
     let growth = libm::pow(estimate.offset_deviation / 1e-6, SAMPLES_GROWTH);
     let samples = (SAMPLES_AT_MICROSECOND * growth).clamp(SAMPLES_RANGE.0, SAMPLES_RANGE.1);
-    Span::from_secs_f64(memory / samples)
+    Span::from_secs_f64(memory / (samples * packets))
 }
 
 /// `span`, or up to 2 % more.
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn bursts_ramps_and_grows() {
-        let mut poll = Poll::new(&PeerConfig::default());
+        let mut poll = Poll::new(&PeerConfig::default(), 1.0);
         let gaps = answers(&mut poll, Instant::default(), 60, CALM);
         for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
             assert!(about(*gap, secs), "{gap} is not about {secs}");
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn falls_at_once_and_asks_again_soon() {
-        let mut poll = Poll::new(&PeerConfig::default());
+        let mut poll = Poll::new(&PeerConfig::default(), 1.0);
         answers(&mut poll, Instant::default(), 60, CALM);
         let later = Instant::from_nanos(1_000_000_000_000_000);
         let shaken = Estimate::known_to(1e-6, 1e-8);
@@ -275,15 +277,18 @@ mod tests {
 
     #[test]
     fn a_greater_error_is_worth_more_packets() {
-        let wanted = |deviation: f64| worthwhile(&Estimate::known_to(deviation, deviation / 1e3));
+        let wanted =
+            |deviation: f64| worthwhile(&Estimate::known_to(deviation, deviation / 1e3), 1.0);
         assert!((wanted(1e-6).as_secs_f64() - 1e3 / 0.6).abs() < 0.01);
         assert!((wanted(1e-4).as_secs_f64() - 1e3 / (0.46 * 100f64.powf(0.2))).abs() < 0.01);
         assert!((wanted(10.0).as_secs_f64() - 1e3 / 4.0).abs() < 0.01);
+        let twice = worthwhile(&Estimate::known_to(1e-6, 1e-9), 2.0);
+        assert!((twice.as_secs_f64() - 1e3 / 1.2).abs() < 0.01);
     }
 
     #[test]
     fn silence_backs_off_within_the_greatest_interval() {
-        let mut poll = Poll::new(&PeerConfig { iburst: false, ..PeerConfig::default() });
+        let mut poll = Poll::new(&PeerConfig { iburst: false, ..PeerConfig::default() }, 1.0);
         let mut rng = rng();
         let gaps: std::vec::Vec<_> = (0..10)
             .map(|_| {
@@ -298,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_burst_without_answers_stays_polite() {
-        let mut poll = Poll::new(&PeerConfig::default());
+        let mut poll = Poll::new(&PeerConfig::default(), 1.0);
         for _ in 0..30 {
             poll.lost();
         }
@@ -307,7 +312,7 @@ mod tests {
 
     #[test]
     fn kisses_slow_down() {
-        let mut poll = Poll::new(&PeerConfig { max_poll: 6, ..PeerConfig::default() });
+        let mut poll = Poll::new(&PeerConfig { max_poll: 6, ..PeerConfig::default() }, 1.0);
         let mut rng = rng();
         assert!(poll.slow_down(&mut rng) >= Span::from_secs(64));
         assert_eq!(poll.interval(), Span::from_secs(128));

@@ -40,6 +40,8 @@ pub struct Config {
     pub step_threshold: Span,
     /// The fastest slew, on top of the frequency: 1 to 100,000 ppm.
     pub max_slew: FreqOffset,
+    /// How many packets accuracy is worth: 0.1 to 16, of which 1 is usual.
+    pub packets: f64,
     /// The servers to ask, no two of the same address and port.
     pub servers: Vec<Server>,
     /// The pools to ask, no two of the same address and port.
@@ -112,6 +114,7 @@ impl Default for Config {
             control: Some(DEFAULT_CONTROL.into()),
             step_threshold: engine.step_threshold,
             max_slew: engine.max_slew,
+            packets: engine.packets,
             servers: Vec::new(),
             pools: Vec::new(),
             listen: Vec::new(),
@@ -151,6 +154,7 @@ impl Config {
         EngineConfig {
             step_threshold: self.step_threshold,
             max_slew: self.max_slew,
+            packets: self.packets,
             frequency,
             local_stratum: self.local_stratum,
             ..EngineConfig::default()

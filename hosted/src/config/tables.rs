@@ -20,6 +20,8 @@ use super::{
 const STEP_THRESHOLD: RangeInclusive<f64> = 1e-9..=1e9;
 /// The least and greatest `max_slew`, ppm; the kernel's tick allows as much.
 const MAX_SLEW: RangeInclusive<f64> = 1.0..=100_000.0;
+/// The least and greatest `packets`.
+const PACKETS: RangeInclusive<f64> = 0.1..=16.0;
 /// How far off the software clock may start, seconds; a [`Span`] holds little more.
 const CLOCK_OFFSET: RangeInclusive<f64> = -9e9..=9e9;
 /// How fast the software clock may drift, ppm.
@@ -34,6 +36,7 @@ struct File {
     control: Option<String>,
     step_threshold: Number<f64>,
     max_slew: Number<f64>,
+    packets: Number<f64>,
     #[serde(default)]
     server: Vec<ServerTable>,
     #[serde(default)]
@@ -128,6 +131,9 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
     }
     if let Some(ppm) = source.in_range("max_slew", &file.max_slew, MAX_SLEW)? {
         config.max_slew = FreqOffset::from_ppm_f64(ppm);
+    }
+    if let Some(packets) = source.in_range("packets", &file.packets, PACKETS)? {
+        config.packets = packets;
     }
     for table in file.server {
         let server = source.server(&table)?;

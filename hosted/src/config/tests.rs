@@ -8,6 +8,7 @@ clock = "software"
 control = ""
 step_threshold = 2
 max_slew = 83333.5
+packets = 4
 
 [[server]]
 address = "NTP.example.org"
@@ -62,6 +63,7 @@ fn every_key() {
         control: None,
         step_threshold: Span::from_secs(2),
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
+        packets: 4.0,
         servers: vec![
             Server {
                 address: ServerAddress::Name("ntp.example.org".to_owned()),
@@ -132,6 +134,7 @@ fn the_core_gets_its_part() {
         control: true,
         step_threshold: Span::from_secs(2),
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
+        packets: 4.0,
         frequency,
         local_stratum: Some(15),
         ..EngineConfig::default()

@@ -47,7 +47,7 @@ const FILES: &[(&str, &str)] = &[
     (
         r#"clok = "kernel""#,
         "1:1: unknown key `clok`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
     ),
     (
         "[[pool]]\naddress = \"a\"\nprefer = true",
@@ -63,12 +63,12 @@ const FILES: &[(&str, &str)] = &[
     (
         "[ntp]\nx = 1",
         "1:2: unknown key `ntp`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
     ),
     (
         "\"\\u001b[31m\" = 1",
         "1:1: unknown key `�[31m`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
     ),
     (
         r#"server.address = "a""#,
@@ -120,6 +120,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("max_slew = 0.5", "1:12: max_slew = 0.5 is out of range: 1 to 100000 are allowed"),
     ("max_slew = 100001", "1:12: max_slew = 100001 is out of range: 1 to 100000 are allowed"),
+    ("packets = 0", "1:11: packets = 0 is out of range: 0.1 to 16 are allowed"),
     ("max_slew = inf", "1:12: max_slew = inf is out of range: 1 to 100000 are allowed"),
     ("max_slew = 1e999", "1:12: 1e999 is out of range: no key allows as much"),
     ("[[pool]]\naddress = \"a\"\ncount = 0", "3:9: count = 0 is out of range: 1 to 16 are allowed"),

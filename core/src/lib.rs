@@ -22,7 +22,8 @@
 //! - `peer`: one association. What comes back must answer a query of ours before anything else of
 //!   it is looked at.
 //! - `estimate`: what one source says of the clock, in *free-running time*: the local clock
-//!   without what was done to it, so that control never disturbs an estimate.
+//!   without what was done to it, so that control never disturbs an estimate. Derived in
+//!   `core/ALGORITHM.md`, to which `ALGORITHM §` refers.
 //! - `select`: the majority among the sources, and what it says together.
 //! - `discipline`: step, slew, frequency, and the books of what the clock really did.
 //! - [`timex`]: a clock in software, for hosts without one that can be disciplined.

@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+/// What cargo is asked for to have them.
+const PROGRAMS: [&str; 3] = ["--package", "truechimer", "--bins"];
+
 /// `chimed` of this test's own profile.
 ///
 /// # Errors
@@ -31,8 +34,21 @@ pub fn chimectl() -> Result<PathBuf> {
 pub fn released_chimed() -> Result<PathBuf> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
     let directory = target_directory()?.join("release");
-    once(&RESULT, || build(&["--release"]))?;
+    once(&RESULT, || build(&PROGRAMS, true))?;
     Ok(directory.join("chimed"))
+}
+
+/// The library of `preload/simulator.rs`, for `LD_PRELOAD`.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn preload_simulator() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    let target = ["--package", "truechimer-tests", "--example", "preload_simulator"];
+    let directory = profile_directory()?;
+    let released = directory.ends_with("release");
+    once(&RESULT, || build(&target, released))?;
+    Ok(directory.join("examples/libpreload_simulator.so"))
 }
 
 /// Where cargo puts what it builds.
@@ -49,7 +65,7 @@ fn built() -> Result<PathBuf> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
     let directory = profile_directory()?;
     let released = directory.ends_with("release");
-    once(&RESULT, || build(if released { &["--release"] } else { &[] }))?;
+    once(&RESULT, || build(&PROGRAMS, released))?;
     Ok(directory)
 }
 
@@ -65,11 +81,12 @@ fn profile_directory() -> Result<PathBuf> {
     deps.and_then(Path::parent).map(Path::to_path_buf).context("the test is not run by cargo")
 }
 
-fn build(arguments: &[&str]) -> Result<()> {
+fn build(target: &[&str], released: bool) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "truechimer", "--bins"])
-        .args(arguments)
+        .args(["build", "--quiet", "--locked"])
+        .args(target)
+        .args(released.then_some("--release"))
         .arg("--target-dir")
         .arg(target_directory()?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -5,6 +5,7 @@
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
 //! - `limits`: size, memory, wake-ups;
+//! - `preload`: what simulators that replace libc's calls rely on, and one of them;
 //! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]).
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,

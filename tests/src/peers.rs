@@ -31,6 +31,8 @@ pub enum Need {
     Ntpdig,
     /// The Python module.
     Ntplib,
+    /// strace, on a system that allows it to trace.
+    Strace,
     /// A [`Namespace`], on a system that allows them.
     Namespace,
 }
@@ -44,6 +46,9 @@ impl Need {
             Self::Ntpd => program("ntpsec", "ntpd").is_some(),
             Self::Ntpdig => output(ntpdig(Command::new).args(["-V"])).is_ok(),
             Self::Ntplib => output(python().args(["-c", "import ntplib"])).is_ok(),
+            Self::Strace => {
+                output(Command::new("strace").args(["-o", "/dev/null", "true"])).is_ok()
+            }
             Self::Namespace => Namespace::is_available(),
         }
     }
@@ -51,7 +56,11 @@ impl Need {
     /// Whether `tests/run` can do something about it.
     #[must_use]
     pub fn can_be_installed(self) -> bool {
-        self != Self::Namespace
+        match self {
+            Self::Strace => program("strace", "strace").is_none(),
+            Self::Namespace => false,
+            _ => true,
+        }
     }
 }
 
@@ -63,6 +72,10 @@ impl fmt::Display for Need {
             Self::Ntpd => "NTPsec's ntpd",
             Self::Ntpdig => "ntpdig",
             Self::Ntplib => "Python's ntplib",
+            Self::Strace if !self.can_be_installed() => {
+                return f.write_str("this system does not let strace trace");
+            }
+            Self::Strace => "strace",
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
         };
         write!(f, "{name} not found; ./tests/run installs it")

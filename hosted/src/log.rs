@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::Write;
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use nix::sys::stat::fstat;
@@ -29,6 +30,7 @@ pub struct Log {
     profile: Profile,
     threshold: Level,
     journal: bool,
+    colour: bool,
 }
 
 impl Log {
@@ -39,7 +41,8 @@ impl Log {
             LogProfile::Unix => Profile::Unix,
             LogProfile::Appliance => Profile::Appliance,
         };
-        Self { profile, threshold, journal: is_journal() }
+        let colour = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+        Self { profile, threshold, journal: is_journal(), colour }
     }
 
     /// Logs an event.
@@ -56,10 +59,11 @@ impl Log {
             format!("<{}>{text}\n", level.as_syslog())
         } else {
             let (name, style) = appearance(level);
+            let style = if self.colour { style } else { Style::new() };
             format!("{} {style}{name:<8}{style:#} {text}\n", realtime())
         };
-        // There is nowhere to tell that the log cannot be written.
-        let _ = anstream::stderr().write_all(line.as_bytes());
+        // One call, so that lines stay whole; there is nowhere to tell that it failed.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 

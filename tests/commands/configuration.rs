@@ -34,7 +34,7 @@ pub(crate) fn wrong() -> Result<()> {
         (
             "clock = \"software\"\nslew = 1\n",
             ":2:1: unknown key `slew`, expected one of `clock`, `control`, `step_threshold`, \
-             `max_slew`, `server`, `pool`, `listen`, `software_clock`, `local`\n  \
+             `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`\n  \
              |\n2 | slew = 1\n  | ^^^^",
         ),
         (

@@ -17,7 +17,7 @@ pub mod link;
 mod number;
 pub mod oscillator;
 pub mod plot;
-mod random;
+pub mod random;
 pub mod report;
 pub mod server;
 pub mod simulation;

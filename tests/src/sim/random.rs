@@ -17,6 +17,8 @@ pub enum Stream {
     Up(usize),
     /// The way back from it.
     Down(usize),
+    /// What a world is made of, for who draws that.
+    World,
 }
 
 impl Stream {
@@ -26,6 +28,7 @@ impl Stream {
             Self::Oscillator => 1,
             Self::Up(server) => 2 + 2 * server as u64,
             Self::Down(server) => 3 + 2 * server as u64,
+            Self::World => u64::MAX,
         }
     }
 }

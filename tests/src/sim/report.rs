@@ -31,8 +31,8 @@ pub struct Reading {
     pub synced: bool,
 }
 
-/// What a server is to the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a server is to the engine, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// It is not listened to.
     None,
@@ -78,7 +78,7 @@ pub struct Report {
 pub struct ServerReport {
     /// What it is called.
     pub name: String,
-    /// The share of the seconds in which it was followed.
+    /// The share of the seconds in which it was followed, were it for a moment.
     pub selected: f64,
     /// The share in which it was listened to, followed or not.
     pub combined: f64,

@@ -8,7 +8,7 @@ use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::Output;
 use truechimer_core::run::Node;
 use truechimer_core::units::{Instant, Span};
-use truechimer_core::{Engine, Standing};
+use truechimer_core::{Engine, Snapshot, Standing};
 
 use super::host::{Clock, Query, Socket, address};
 use super::oscillator::Counter;
@@ -64,7 +64,7 @@ struct Simulation<'a> {
     /// How many have been scheduled: what comes first at one moment is what was first scheduled.
     order: u64,
     asleep: bool,
-    /// What each server is to the engine.
+    /// The most that each server was to the engine in this second.
     roles: Vec<Role>,
     meter: Meter,
 }
@@ -91,6 +91,7 @@ impl World {
             if let Some(reading) = simulation.reading() {
                 simulation.meter.take(&reading, &simulation.roles);
                 observer(&reading);
+                simulation.forget_roles();
             }
         }
         simulation.finish()
@@ -131,7 +132,7 @@ impl<'a> Simulation<'a> {
             scheduled: BinaryHeap::new(),
             order: 0,
             asleep: false,
-            roles: Vec::new(),
+            roles: vec![Role::None; world.server.len()],
             meter: Meter::new(world),
         };
         for (place, happening) in world.happening.iter().enumerate() {
@@ -241,12 +242,9 @@ impl<'a> Simulation<'a> {
         while self.node.turn(&mut sink).is_ok() {}
         self.deadline = self.node.engine.next_deadline();
         let snapshot = self.node.engine.snapshot(self.node.clock.now());
-        self.roles.clear();
-        self.roles.extend(snapshot.peers().map(|peer| match peer.standing {
-            Standing::Selected => Role::Selected,
-            Standing::Combined => Role::Combined,
-            _ => Role::None,
-        }));
+        for (most, role) in self.roles.iter_mut().zip(roles(&snapshot)) {
+            *most = role.max(*most);
+        }
         let is_up = self.network_is_up();
         for Query { server, port, bytes } in std::mem::take(&mut self.node.socket.sent) {
             self.meter.packets += 1;
@@ -257,6 +255,13 @@ impl<'a> Simulation<'a> {
                 self.schedule(arrival, Scheduled::AtServer { server, port, bytes });
             }
         }
+    }
+
+    /// Of what the servers were, only what they are is still known.
+    fn forget_roles(&mut self) {
+        let snapshot = self.node.engine.snapshot(self.node.clock.now());
+        self.roles.clear();
+        self.roles.extend(roles(&snapshot));
     }
 
     fn network_is_up(&self) -> bool {
@@ -292,4 +297,13 @@ impl<'a> Simulation<'a> {
         let snapshot = self.node.engine.snapshot(now);
         self.meter.finish(self.world, snapshot.peers().map(|peer| peer.counters))
     }
+}
+
+/// What each server is to the engine.
+fn roles(snapshot: &Snapshot<'_>) -> impl Iterator<Item = Role> {
+    snapshot.peers().map(|peer| match peer.standing {
+        Standing::Selected => Role::Selected,
+        Standing::Combined => Role::Combined,
+        _ => Role::None,
+    })
 }

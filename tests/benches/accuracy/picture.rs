@@ -8,7 +8,7 @@ use truechimer_tests::sim::report::Readable;
 
 use crate::published::{CASES, JITTERS, Outcome};
 
-const SIZE: (u32, u32) = (1_000, 800);
+const SIZE: (u32, u32) = (1_000, 1_100);
 const CHRONY: RGBColor = RGBColor(0xd6, 0x27, 0x28);
 const TARGET: RGBColor = RGBColor(0x99, 0x99, 0x99);
 const OURS: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
@@ -26,7 +26,7 @@ fn try_draw(
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!("RMS error over network jitter, mean of {seeds} worlds");
-    let panels = root.titled(&title, ("sans-serif", 20))?.split_evenly((2, 2));
+    let panels = root.titled(&title, ("sans-serif", 20))?.split_evenly((3, 2));
     for ((case, outcomes), panel) in CASES.iter().zip(outcomes).zip(&panels) {
         let ours = outcomes.map(|outcome| outcome.rms);
         let target = std::array::from_fn(|place| case.chrony[place] * case.target[place]);

@@ -21,6 +21,8 @@ pub struct Case {
     pub name: &'static str,
     /// Least and greatest poll interval, as powers of two seconds.
     poll: (i8, i8),
+    /// How many packets accuracy is worth to us.
+    packets: f64,
     /// Random walk of the frequency, per root second.
     wander: f64,
     /// The network comes back after so many seconds and stays for so many.
@@ -37,10 +39,11 @@ pub struct Case {
 const CHRONY_1: [f64; 4] = [35e-6, 109e-6, 475e-6, 1_603e-6];
 const SPACING_1: [f64; 4] = [320.0, 680.0, 800.0, 810.0];
 
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 5] = [
     Case {
         name: "test 1",
         poll: (6, 10),
+        packets: 1.0,
         wander: 1e-9,
         network: None,
         chrony: CHRONY_1,
@@ -48,8 +51,19 @@ pub const CASES: [Case; 4] = [
         target: [0.35, 0.6, 0.55, 0.6],
     },
     Case {
-        name: "test 1 at 2^6 s",
+        name: "test 1, maxpoll = 6",
         poll: (6, 6),
+        packets: 1.0,
+        wander: 1e-9,
+        network: None,
+        chrony: CHRONY_1,
+        spacing: None,
+        target: [0.2, 0.2, 0.4, 0.6],
+    },
+    Case {
+        name: "test 1, packets = 4",
+        poll: (6, 10),
+        packets: 4.0,
         wander: 1e-9,
         network: None,
         chrony: CHRONY_1,
@@ -59,6 +73,7 @@ pub const CASES: [Case; 4] = [
     Case {
         name: "test 2",
         poll: (6, 6),
+        packets: 1.0,
         wander: 1e-8,
         network: None,
         chrony: [14e-6, 56e-6, 229e-6, 750e-6],
@@ -68,6 +83,7 @@ pub const CASES: [Case; 4] = [
     Case {
         name: "test 3",
         poll: (6, 10),
+        packets: 1.0,
         wander: 1e-9,
         network: Some((86_400.0, 1_800.0)),
         chrony: [7_273e-6, 9_528e-6, 10_706e-6, 26_105e-6],
@@ -87,6 +103,7 @@ impl Case {
                 wander: self.wander,
                 ..Oscillator::default()
             })
+            .packets(self.packets)
             .duration(DURATION, 0.0);
         match self.network {
             Some((every, lasts)) => world.network(every, lasts),

@@ -47,6 +47,9 @@ pub struct World {
     /// What drives it.
     #[serde(default)]
     pub oscillator: Oscillator,
+    /// How many packets accuracy is worth to the client, as in its configuration.
+    #[serde(default = "ordinary", deserialize_with = "positive")]
+    pub packets: f64,
     /// What happens to the host, in any order.
     #[serde(default)]
     pub happening: Vec<Happening>,
@@ -129,6 +132,10 @@ const fn one() -> u64 {
     1
 }
 
+const fn ordinary() -> f64 {
+    1.0
+}
+
 const fn millisecond() -> f64 {
     1e-3
 }
@@ -153,6 +160,7 @@ impl World {
             right: millisecond(),
             offset: 0.0,
             oscillator: Oscillator::default(),
+            packets: ordinary(),
             happening: Vec::new(),
             network: None,
             server: vec![server],
@@ -190,6 +198,12 @@ impl World {
     #[must_use]
     pub fn oscillator(self, oscillator: Oscillator) -> Self {
         Self { oscillator, ..self }
+    }
+
+    /// How many packets accuracy is worth to the client.
+    #[must_use]
+    pub fn packets(self, packets: f64) -> Self {
+        Self { packets, ..self }
     }
 
     /// Something happens.
@@ -240,6 +254,7 @@ mod tests {
             settle = 3600.0
             offset = 0.01
             oscillator = { frequency = 1e-5, wander = 1e-9 }
+            packets = 2
             network = { every = 86_400, lasts = 1800 }
             [[happening]]
             at = 1000
@@ -262,6 +277,7 @@ mod tests {
             .duration(7_200.0, 3_600.0)
             .offset(0.01)
             .oscillator(Oscillator { frequency: 1e-5, wander: 1e-9, ..Oscillator::default() })
+            .packets(2.0)
             .network(86_400.0, 1_800.0)
             .happening(1_000.0, sleep)
             .server(Server::new(Link::new(0.01, pareto)).poll(4, 6).fault(

@@ -1,8 +1,8 @@
 //! What an answer costs: `cargo bench -p truechimer-tests --bench cost`.
 //!
 //! Valgrind's callgrind counts the instructions of the engine's handling of valid replies, if it
-//! is installed; the memory that an engine takes is printed in any case. Instructions are those
-//! of this machine's kind, with nothing but what all of its kind have.
+//! is installed; the memory that an engine takes is printed in any case. But for what copies
+//! memory, which the C library chooses, the same count comes out on each machine of a kind.
 
 use std::io::ErrorKind;
 use std::process::Command;

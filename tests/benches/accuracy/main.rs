@@ -1,9 +1,9 @@
 //! The figures of the engine's clock beside their targets and chrony's, in the worlds in which
 //! those were measured: `cargo bench -p truechimer-tests --bench accuracy`.
 //!
-//! `--profile quick` rebuilds faster. A few seeds by default, `-- --full` for as many as the
-//! targets are stated for, `-- --seeds N` for others; `-- grid` and the like for a part alone. The
-//! same figures come out each time.
+//! `--profile quick` rebuilds faster. A few seeds by default, which leave some figures uncertain by
+//! a third; `-- --full` for as many as the targets are stated for, `-- --seeds N` for others;
+//! `-- grid` and the like for a part alone. The same figures come out each time.
 
 mod grid;
 mod parallel;

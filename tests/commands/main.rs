@@ -67,7 +67,7 @@ fn main() {
 }
 
 /// What the environment of whoever runs the tests may change the output with.
-const ENVIRONMENT: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "JOURNAL_STREAM"];
+const ENVIRONMENT: [&str; 5] = ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "JOURNAL_STREAM"];
 
 fn chimed() -> Result<Command> {
     Ok(program(binaries::chimed()?))

@@ -1,17 +1,20 @@
 use super::*;
-use crate::select::{Candidate, select};
+use crate::select::{Candidate, Selection};
 
 fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
-    select(&[Candidate {
+    let candidate = Candidate {
         index: 0,
         offset,
         distance: Span::from_millis(1),
+        reach: 1e-3,
         frequency,
         // Of which 0.4 are 8 s: the time that a slew takes.
         offset_deviation: 2e-7,
         frequency_deviation: 1e-8,
-    }])
-    .unwrap()
+        wander: 1e-10,
+        interval: Span::from_secs(64),
+    };
+    Selection::<1>::new().update(0, now(0).wall, &[candidate]).unwrap()
 }
 
 fn now(secs: i64) -> Now {

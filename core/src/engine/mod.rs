@@ -21,7 +21,7 @@ use crate::estimate::Estimate;
 use crate::event::{Event, NotSyncedReason};
 use crate::io::{Input, Output, Stamp};
 use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
-use crate::select::{Candidate, Standing, select};
+use crate::select::{Candidate, Selection, Standing};
 use crate::system::SystemState;
 use crate::units::{Instant, Now, Span, WallTime};
 
@@ -49,6 +49,7 @@ pub struct TooManyPeers;
 #[derive(Debug)]
 pub struct Engine<const PEERS: usize> {
     peers: Vec<Associate, PEERS>,
+    selection: Selection<PEERS>,
     discipline: Discipline,
     sync: Sync,
     report: Report,
@@ -84,6 +85,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
         Self {
             peers: Vec::new(),
+            selection: Selection::new(),
             discipline: Discipline::new(config, now.wall),
             sync: Sync::new(config),
             report: Report::default(),
@@ -261,7 +263,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 let free = free_running(&self.discipline, &exchange);
                 let change = peer.learn(&free, now.mono).or(change);
                 self.peer_changed(now, id, change);
-                self.steer(now, exchange.received);
+                self.steer(now, id, exchange.received);
             }
         }
     }
@@ -276,6 +278,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             (Some(Change::Valid), Some(address)) => self.event(Event::PeerValid { address }),
             (Some(Change::Invalid), Some(address)) => {
                 *standing = Standing::Unusable;
+                self.selection.forget(usize::from(id.0));
                 self.event(Event::PeerInvalid { address });
             }
             _ => {}
@@ -296,8 +299,9 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
     }
 
-    /// Asks all valid peers what the time is, and sets the clock by what they agree on.
-    fn steer(&mut self, now: Now, local: WallTime) {
+    /// Asks all valid peers, of which one has a new sample, what the time is, and sets the clock by
+    /// what they agree on.
+    fn steer(&mut self, now: Now, sampled: PeerId, local: WallTime) {
         let time = self.discipline.free_run(local);
         let mut candidates: Vec<Candidate, PEERS> = Vec::new();
         for (index, associate) in self.peers.iter_mut().enumerate() {
@@ -318,12 +322,13 @@ impl<const PEERS: usize> Engine<PEERS> {
         if !self.discipline.is_corrected() && waiting() {
             return;
         }
-        let Some(consensus) = select(&candidates) else { return };
+        let consensus = self.selection.update(usize::from(sampled.0), time, &candidates);
         for candidate in &candidates {
             if let Some(associate) = self.peers.get_mut(candidate.index) {
-                associate.standing = consensus.standing(candidate);
+                associate.standing = self.selection.standing(candidate.index);
             }
         }
+        let Some(consensus) = consensus else { return };
         let Some(Associate { peer, .. }) = self.peers.get(consensus.selected.index) else { return };
         let before = self.discipline.frequency();
         let interval = peer.poll.interval();
@@ -403,14 +408,18 @@ fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<
     if !peer.trust.is_valid() || remote.header.stratum + 1 >= MAX_STRATUM {
         return None;
     }
+    let offset_deviation = estimate.deviation_at(time);
     Some(Candidate {
         index,
         offset: estimate.offset_at(time),
         distance: remote.root_distance(estimate.delay, now)
-            + Span::from_secs_f64(DEVIATIONS * estimate.deviation_at(time)),
-        offset_deviation: estimate.deviation_at(time),
+            + Span::from_secs_f64(DEVIATIONS * offset_deviation),
+        reach: remote.reach(estimate.delay).as_secs_f64(),
+        offset_deviation,
         frequency: estimate.frequency,
         frequency_deviation: estimate.frequency_deviation,
+        wander: estimate.wander,
+        interval: peer.poll.interval(),
     })
 }
 

@@ -38,7 +38,7 @@ impl Report {
             peers.iter().filter(|associate| condition(&associate.peer)).count()
         };
         let reachable = count(|peer| peer.trust.reach() != 0);
-        let unreachable = count(|peer| peer.trust.reach() == 0 && peer.is_bad());
+        let unreachable = count(Peer::is_unreachable);
         let called_for = reachable == peers.len() || 2 * unreachable >= peers.len();
         if called_for && count(Peer::is_bad) > 0 {
             self.last = Some(now);

@@ -17,6 +17,8 @@ use crate::wire::{LeapIndicator, ReferenceId};
 const CLOSE: Span = Span::from_millis(1);
 /// Beyond this, and the source's root distance, it is wrong (RFC 5905 §7.2, STEPT).
 const FAR: Span = Span::from_millis(128);
+/// The likely error grows by this many standard deviations, as `ALGORITHM` §9 has it.
+const LIKELY_DEVIATIONS: f64 = 5.0;
 /// The reference id of a local clock above stratum 1, as ntpd and chrony give it.
 const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
 
@@ -29,6 +31,25 @@ pub(super) struct Sync {
     followed: Option<SystemState>,
     /// How far the clock was from what it follows when it was last compared.
     offset: Span,
+    likely: Likely,
+}
+
+/// How far what is followed is likely off, and how that grows.
+#[derive(Debug)]
+struct Likely {
+    error: Span,
+    frequency_deviation: f64,
+    /// Per root second.
+    wander: f64,
+}
+
+impl Likely {
+    /// After so many seconds.
+    fn error_after(&self, secs: f64) -> Span {
+        let walk = self.wander * libm::sqrt(secs * secs * secs / 3.0);
+        let grown = LIKELY_DEVIATIONS * (self.frequency_deviation * secs + walk);
+        self.error + Span::from_secs_f64(grown)
+    }
 }
 
 impl Sync {
@@ -43,6 +64,7 @@ impl Sync {
             precision: config.precision,
             followed: None,
             offset: Span::ZERO,
+            likely: Likely { error: Span::ZERO, frequency_deviation: 0.0, wander: 0.0 },
         }
     }
 
@@ -59,16 +81,21 @@ impl Sync {
         };
         let header = &remote.header;
         let root_delay = header.root_delay.to_span() + estimate.delay.max(Span::ZERO);
-        let selected = &consensus.selected;
+        let precision = Span::from_log2_secs(self.precision);
         let unknown = DEVIATIONS * consensus.frequency_deviation;
+        self.likely = Likely {
+            error: consensus.bounds.likely + precision,
+            frequency_deviation: consensus.frequency_deviation,
+            wander: consensus.selected.wander,
+        };
         self.followed = Some(SystemState {
             leap: header.leap,
             stratum: header.stratum.saturating_add(1).min(MAX_STRATUM),
             precision: self.precision,
             root_delay,
-            root_dispersion: selected.distance - root_delay.half()
-                + (consensus.offset - selected.offset).abs()
-                + Span::from_log2_secs(self.precision),
+            // No less than the error that is possible, whatever part of it is called delay.
+            root_dispersion: (consensus.bounds.guaranteed - root_delay.half()).max(Span::ZERO)
+                + precision,
             drift: DRIFT_TOLERANCE + FreqOffset::from_ratio(unknown),
             reference_id: ReferenceId::from_addr(address.ip()),
             reference_time: now.wall,
@@ -148,5 +175,12 @@ impl Sync {
     /// The greatest error at `now` of a clock that is `offset` behind what it follows.
     pub(super) fn error_bound(&self, now: Instant, offset: Span) -> Option<Span> {
         self.followed.as_ref().map(|followed| followed.root_distance_at(now) + offset.abs())
+    }
+    /// What the error at `now` of a clock that is `offset` behind what it follows hardly exceeds.
+    pub(super) fn likely_error(&self, now: Instant, offset: Span) -> Option<Span> {
+        let followed = self.followed.as_ref()?;
+        let secs = (now - followed.updated).as_secs_f64().max(0.0);
+        let likely = self.likely.error_after(secs) + offset.abs();
+        self.error_bound(now, offset).map(|bound| bound.min(likely))
     }
 }

@@ -55,10 +55,10 @@ pub struct Estimate {
     pub frequency_deviation: f64,
     /// The round trip without any queueing.
     pub delay: Span,
+    /// Random walk of the frequency, per root second.
+    pub wander: f64,
     /// Covariance of offset and frequency, in seconds.
     covariance: f64,
-    /// Random walk of the frequency, per root second.
-    wander: f64,
 }
 
 impl Estimate {

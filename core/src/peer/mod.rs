@@ -75,10 +75,15 @@ impl Remote {
     #[must_use]
     pub fn root_distance(&self, delay: Span, now: Instant) -> Span {
         let (drift, _) = DRIFT_TOLERANCE.gain(now - self.at, 0);
-        (delay + self.header.root_delay.to_span()).half()
-            + self.header.root_dispersion.to_span()
-            + Span::from_log2_secs(self.header.precision.min(0))
-            + drift
+        self.reach(delay) + Span::from_log2_secs(self.header.precision.min(0)) + drift
+    }
+
+    /// The part of [`root_distance`](Self::root_distance) that is the same for good: half the
+    /// round trip to the primary source and the dispersion there.
+    #[must_use]
+    pub fn reach(&self, delay: Span) -> Span {
+        let round_trip = delay.max(Span::ZERO) + self.header.root_delay.to_span();
+        round_trip.half() + self.header.root_dispersion.to_span()
     }
 }
 
@@ -181,6 +186,11 @@ impl Peer {
         // A pool may have fewer addresses than it is allowed members.
         let missing = self.pool && self.addresses.is_empty();
         !self.trust.is_valid() && attempts >= JUDGED && !missing
+    }
+
+    /// Whether it is bad because none of the last eight queries was answered.
+    pub fn is_unreachable(&self) -> bool {
+        self.trust.reach() == 0 && self.is_bad()
     }
 
     pub const fn next_query(&self) -> Instant {

@@ -1,13 +1,42 @@
 //! Who is right, and what they say together.
 //!
-//! Each valid peer claims that the truth lies within its root distance of its offset. The point
-//! that most of these correctness intervals contain shows the truechimers, if they are a majority;
-//! the others are falsetickers (RFC 5905 §11.2.1, after Marzullo). The truechimers' offsets are
-//! averaged by the inverse squares of their root distances, their frequencies by their variances.
+//! Each valid peer claims that the truth lies within its root distance of its offset. Where the
+//! intervals of more than half of them overlap, there it is, if the liars are a minority (RFC 5905
+//! §11.2.1, after Marzullo). Within that much room liars could still do harm, and paths lie
+//! without intent, by their asymmetry, so that
+//!
+//! - `suspects`: who runs away from the others or jumps is not listened to for a while;
+//! - `intervals`: the majority, and the greatest group of others that overlap in it;
+//! - `weights`: what each says of the level, and how far it is from it for good, so that the
+//!   output neither follows one path's asymmetry nor jumps when peers come and go;
+//! - `bounds`: how far off that may be.
+//!
+//! All in free-running time, so that control never enters. Source: `ALGORITHM` §9.
+
+mod bounds;
+mod intervals;
+mod suspects;
+#[cfg(test)]
+mod tests;
+mod weights;
 
 use core::fmt;
 
-use crate::units::{FreqOffset, Span};
+use heapless::Vec;
+
+pub use self::bounds::Bounds;
+use self::intervals::{Hull, agreement, majority};
+use self::suspects::{AMNESTY, Suspicion, frequency_departure};
+use self::weights::{Bias, Term};
+use crate::units::{FreqOffset, Span, WallTime};
+
+/// The peer that is followed stays so until another's reach is better by this factor. A choice of
+/// ours: the age of a sample alone must not make peers take turns.
+const LOYALTY: f64 = 1.5;
+/// What the output is known to at best, in seconds.
+const FLOOR: f64 = 1e-6;
+/// No frequency is known better, as a ratio.
+const LEAST_FREQUENCY_DEVIATION: f64 = 1e-12;
 
 /// What selection thinks of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,15 +46,19 @@ pub enum Standing {
     /// Not trusted yet, or not any more.
     #[default]
     Unusable,
+    /// Asked often, it has not answered.
+    Unreachable,
     /// Its root distance is too great to be of use.
     TooDistant,
-    /// Its interval does not contain the point that the majority agrees on.
+    /// Its interval does not overlap where those of the majority do.
     Falseticker,
+    /// It jumped, or runs faster or slower than the others.
+    Suspect,
     /// There is no majority.
     NoMajority,
     /// A truechimer that takes part in the average.
     Combined,
-    /// The truechimer of the least root distance.
+    /// The truechimer that is followed: one of the least root distance.
     Selected,
 }
 
@@ -33,8 +66,10 @@ impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unusable => "unusable",
+            Self::Unreachable => "unreachable",
             Self::TooDistant => "too distant",
             Self::Falseticker => "falseticker",
+            Self::Suspect => "suspect",
             Self::NoMajority => "no majority",
             Self::Combined => "combined",
             Self::Selected => "selected",
@@ -49,30 +84,27 @@ pub struct Candidate {
     pub index: usize,
     /// True time minus free-running time, as it says.
     pub offset: Span,
-    /// How far off it may be.
+    /// How far off it may be, with three standard deviations of the offset.
     pub distance: Span,
+    /// Half of the way to the primary source and back, and the dispersion on it, in seconds: it is
+    /// wrong for good by a few per cent of this.
+    pub reach: f64,
     /// Standard deviation of the offset by its noise alone, in seconds.
     pub offset_deviation: f64,
     /// What it says of the frequency.
     pub frequency: FreqOffset,
     /// Standard deviation of that, as a plain ratio.
     pub frequency_deviation: f64,
-}
-
-impl Candidate {
-    fn low(&self) -> Span {
-        self.offset - self.distance
-    }
-
-    fn contains(&self, point: Span) -> bool {
-        (self.offset - point).abs() <= self.distance
-    }
+    /// Random walk of the frequency, per root second.
+    pub wander: f64,
+    /// How often it is asked.
+    pub interval: Span,
 }
 
 /// What the truechimers say together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Consensus {
-    /// The truechimer of the least root distance.
+    /// The truechimer that is followed.
     pub selected: Candidate,
     /// True time minus free-running time.
     pub offset: Span,
@@ -82,123 +114,213 @@ pub struct Consensus {
     pub frequency: FreqOffset,
     /// Standard deviation of that, as a plain ratio.
     pub frequency_deviation: f64,
-    /// A point that all truechimers' intervals contain; the falsetickers' do not.
-    point: Span,
+    /// How far off the offset may be.
+    pub bounds: Bounds,
 }
 
-impl Consensus {
-    /// What this consensus makes of a candidate.
+/// What is remembered of a peer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    standing: Standing,
+    suspicion: Suspicion,
+    bias: Bias,
+}
+
+/// The judgement of up to `PEERS` peers, and what it remembers.
+#[derive(Debug)]
+pub struct Selection<const PEERS: usize> {
+    records: [Record; PEERS],
+    /// The last consensus and the free-running time that it was made for.
+    last: Option<(Consensus, WallTime)>,
+    /// All peers seemed to jump: none is suspected of it before this free-running time.
+    amnesty: Option<WallTime>,
+}
+
+impl<const PEERS: usize> Selection<PEERS> {
+    /// One that knows nobody.
     #[must_use]
-    pub fn standing(&self, candidate: &Candidate) -> Standing {
-        if candidate.index == self.selected.index {
-            Standing::Selected
-        } else if candidate.contains(self.point) {
-            Standing::Combined
-        } else {
-            Standing::Falseticker
-        }
+    pub fn new() -> Self {
+        Self { records: [Record::default(); PEERS], last: None, amnesty: None }
     }
-}
 
-/// The truechimers' consensus; `None` without a majority that agrees.
-#[must_use]
-pub fn select(candidates: &[Candidate]) -> Option<Consensus> {
-    // The point is a lower end: the highest one of the intervals that overlap there.
-    let agreeing = |point| candidates.iter().filter(|candidate| candidate.contains(point)).count();
-    let (count, point) = candidates
-        .iter()
-        .map(|candidate| (agreeing(candidate.low()), candidate.low()))
-        .max_by_key(|&(count, _)| count)?;
-    if count * 2 <= candidates.len() {
-        return None;
-    }
-    let truechimers = || candidates.iter().filter(|candidate| candidate.contains(point));
-    let selected = truechimers().min_by_key(|candidate| candidate.distance)?;
-
-    // Weighted means of the differences to the selected one: centred, so exact in f64.
-    let (mut weights, mut offset, mut variance) = (0.0, 0.0, 0.0);
-    let (mut frequency_weights, mut frequency) = (0.0, 0.0);
-    for candidate in truechimers() {
-        let distance = candidate.distance.as_secs_f64().max(1e-9);
-        let weight = 1.0 / (distance * distance);
-        weights += weight;
-        variance += weight * weight * candidate.offset_deviation * candidate.offset_deviation;
-        offset += weight * (candidate.offset - selected.offset).as_secs_f64();
-        let deviation = candidate.frequency_deviation.max(1e-12);
-        let weight = 1.0 / (deviation * deviation);
-        frequency_weights += weight;
-        frequency += weight * (candidate.frequency - selected.frequency).as_ratio();
-    }
-    Some(Consensus {
-        selected: *selected,
-        offset: selected.offset + Span::from_secs_f64(offset / weights),
-        offset_deviation: libm::sqrt(variance) / weights,
-        frequency: selected.frequency + FreqOffset::from_ratio(frequency / frequency_weights),
-        frequency_deviation: libm::sqrt(1.0 / frequency_weights),
-        point,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use proptest::prelude::*;
-    use std::vec::Vec;
-
-    fn candidate(index: usize, offset: i64, distance: i64) -> Candidate {
-        Candidate {
-            index,
-            offset: Span::from_millis(offset),
-            distance: Span::from_millis(distance),
-            offset_deviation: 1e-6,
-            frequency: FreqOffset::from_ppm(10),
-            frequency_deviation: 1e-6,
+    /// Forgets what a peer was like: at that place there may be another server from now on.
+    pub fn forget(&mut self, index: usize) {
+        if let Some(record) = self.records.get_mut(index) {
+            *record = Record::default();
         }
     }
 
-    #[test]
-    fn one_alone_is_believed_and_two_must_agree() {
-        assert_eq!(select(&[]), None);
-        let alone = select(&[candidate(3, 500, 10)]).unwrap();
-        assert_eq!((alone.selected.index, alone.offset), (3, Span::from_millis(500)));
-        assert_eq!(alone.frequency, FreqOffset::from_ppm(10));
-        assert_eq!(select(&[candidate(0, 0, 10), candidate(1, 30, 10)]), None);
+    /// What was made of a candidate the last time.
+    #[must_use]
+    pub fn standing(&self, index: usize) -> Standing {
+        self.records.get(index).map_or_else(Standing::default, |record| record.standing)
     }
 
-    #[test]
-    fn the_majority_outvotes_liars() {
-        let candidates = [
-            candidate(0, 5, 10),
-            candidate(1, 900, 10),
-            candidate(2, -3, 20),
-            candidate(3, 900, 1),
-            candidate(4, 0, 8),
-        ];
-        let consensus = select(&candidates).unwrap();
-        let standings: Vec<_> = candidates.iter().map(|one| consensus.standing(one)).collect();
-        use Standing::{Combined, Falseticker, Selected};
-        assert_eq!(standings, [Combined, Falseticker, Combined, Falseticker, Selected]);
-        // (5/10² − 3/20² + 0/8²) / (1/10² + 1/20² + 1/8²) ms
-        let expected = (0.05 - 0.0075) / (0.01 + 0.0025 + 0.015_625);
-        assert!((consensus.offset.as_secs_f64() * 1e3 - expected).abs() < 1e-5);
+    /// The peer `current` has a new sample. What do the `candidates`, which say what is at
+    /// free-running `time`, say together? `None` without a majority that agrees.
+    #[must_use]
+    pub fn update(
+        &mut self,
+        current: usize,
+        time: WallTime,
+        candidates: &[Candidate],
+    ) -> Option<Consensus> {
+        let predicted = self.last.map(|(last, made)| {
+            let ahead = last.frequency.gain(time - made, 0).0;
+            (last.offset + ahead, last.offset_deviation)
+        });
+        self.suspect(current, time, candidates, predicted);
+        for one in candidates {
+            self.judge(
+                one,
+                if self.is_held(one) { Standing::Suspect } else { Standing::NoMajority },
+            );
+        }
+        let hull = majority(candidates)?;
+        let is_free = |one: &Candidate| !self.is_held(one);
+        let point = agreement(candidates, is_free, predicted.map(|(offset, _)| offset))?;
+        let truechimers = self.truechimers(candidates, point);
+        let selected = self.choose(&truechimers)?;
+        let consensus = self.combine(current, &truechimers, selected, point, hull);
+        for one in candidates {
+            let standing = if one.index == selected.index {
+                Standing::Selected
+            } else if truechimers.iter().any(|other| other.index == one.index) {
+                Standing::Combined
+            } else if self.is_held(one) {
+                Standing::Suspect
+            } else {
+                self.forget(one.index);
+                Standing::Falseticker
+            };
+            self.judge(one, standing);
+        }
+        self.last = Some((consensus, time));
+        Some(consensus)
     }
 
-    proptest! {
-        // f liars among 2f + 1 never move the consensus out of the honest intervals' reach.
-        #[test]
-        fn liars_in_the_minority_fail(truth in -1_000_000i64..1_000_000,
-                                      honest in prop::collection::vec((-100i64..=100, 100i64..200), 3..6),
-                                      lies in prop::collection::vec(-2_000_000i64..2_000_000, 0..3)) {
-            prop_assume!(lies.len() < honest.len());
-            let mut candidates: Vec<_> =
-                honest.iter().map(|(error, distance)| candidate(0, truth + error, *distance)).collect();
-            candidates.extend(lies.iter().map(|lie| candidate(0, truth + lie, 50)));
-            for (index, candidate) in candidates.iter_mut().enumerate() {
-                candidate.index = index;
+    fn is_held(&self, candidate: &Candidate) -> bool {
+        self.records.get(candidate.index).is_some_and(|record| record.suspicion.is_held())
+    }
+
+    fn judge(&mut self, candidate: &Candidate, standing: Standing) {
+        if let Some(record) = self.records.get_mut(candidate.index) {
+            record.standing = standing;
+        }
+    }
+
+    /// Tests the peer that has a new sample.
+    fn suspect(
+        &mut self,
+        current: usize,
+        time: WallTime,
+        candidates: &[Candidate],
+        predicted: Option<(Span, f64)>,
+    ) {
+        let Some(place) = candidates.iter().position(|one| one.index == current) else { return };
+        let (Some(one), Some(record)) = (candidates.get(place), self.records.get_mut(current))
+        else {
+            return;
+        };
+        if let Some(departure) = frequency_departure(candidates, place) {
+            record.suspicion.frequency(departure);
+        }
+        let Some((offset, deviation)) = predicted else { return };
+        if self.amnesty.is_none_or(|end| time > end) {
+            let departure = libm::fabs((one.offset - offset).as_secs_f64() - record.bias.offset);
+            record.suspicion.shift(one, departure, deviation + FLOOR, time, &mut record.bias);
+        }
+        let shifted = |one: &&Candidate| {
+            self.records.get(one.index).is_some_and(|record| record.suspicion.is_shifted())
+        };
+        if 2 * candidates.iter().filter(shifted).count() > candidates.len() {
+            for record in &mut self.records {
+                record.suspicion.pardon();
             }
-            let consensus = select(&candidates).unwrap();
-            prop_assert!((consensus.offset - Span::from_millis(truth)).abs() <= Span::from_millis(500));
+            self.amnesty = Some(time + AMNESTY);
         }
     }
+
+    /// Those in whose intervals the point is, without the suspects if there are others.
+    fn truechimers(&self, candidates: &[Candidate], point: Span) -> Vec<Candidate, PEERS> {
+        let agreeing = || candidates.iter().filter(|one| one.contains(point));
+        let any_free = agreeing().any(|one| !self.is_held(one));
+        agreeing().filter(|one| !any_free || !self.is_held(one)).take(PEERS).copied().collect()
+    }
+
+    /// The one to follow: the nearest, or the one that was followed if it is nearly as near.
+    fn choose(&self, truechimers: &[Candidate]) -> Option<Candidate> {
+        let nearest =
+            truechimers.iter().min_by(|one, other| one.near().total_cmp(&other.near()))?;
+        let followed = self.last.map(|(last, _)| last.selected.index);
+        let loyal = truechimers
+            .iter()
+            .find(|one| Some(one.index) == followed && one.near() <= LOYALTY * nearest.near());
+        loyal.or(Some(nearest)).copied()
+    }
+
+    /// What the truechimers say together; differences are taken to the `point` in all their
+    /// intervals, and so are exact in `f64`.
+    fn combine(
+        &mut self,
+        current: usize,
+        truechimers: &[Candidate],
+        selected: Candidate,
+        point: Span,
+        hull: Hull,
+    ) -> Consensus {
+        let bias =
+            |index: usize| self.records.get(index).map_or_else(Bias::default, |one| one.bias);
+        let mut terms: Vec<Term, PEERS> =
+            truechimers.iter().map(|one| Term::new(one, point, bias(one.index))).collect();
+        let level = weights::weigh(&mut terms);
+        let (offset, offset_deviation) = weights::average(&terms).unwrap_or(level);
+        for term in &mut terms {
+            term.bias.learn(term.offset - offset, term.index == current);
+        }
+        let anchor = weights::anchor(&terms);
+        for term in &terms {
+            if let Some(record) = self.records.get_mut(term.index) {
+                record.bias = term.bias;
+            }
+        }
+        for record in &mut self.records {
+            record.bias.lower(anchor);
+        }
+        let (frequency, frequency_deviation) = frequency(truechimers, &selected);
+        let offset = (point + Span::from_secs_f64(offset)).clamp(hull.low, hull.high);
+        Consensus {
+            selected,
+            offset,
+            offset_deviation,
+            frequency,
+            frequency_deviation,
+            bounds: Bounds::new(hull, offset, &terms),
+        }
+    }
+}
+
+impl<const PEERS: usize> Default for Selection<PEERS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Candidate {
+    /// How far off it may be but for what the age of its sample adds, in seconds.
+    fn near(&self) -> f64 {
+        self.reach + self.offset_deviation
+    }
+}
+
+/// The mean frequency by inverse variance, and its standard deviation.
+fn frequency(truechimers: &[Candidate], selected: &Candidate) -> (FreqOffset, f64) {
+    let (mut weights, mut sum) = (0.0, 0.0);
+    for one in truechimers {
+        let deviation = one.frequency_deviation.max(LEAST_FREQUENCY_DEVIATION);
+        let weight = 1.0 / (deviation * deviation);
+        weights += weight;
+        sum += weight * (one.frequency - selected.frequency).as_ratio();
+    }
+    (selected.frequency + FreqOffset::from_ratio(sum / weights), libm::sqrt(1.0 / weights))
 }

@@ -34,6 +34,9 @@ pub struct Limits {
     /// At least.
     #[serde(deserialize_with = "some_share")]
     pub coverage: Option<f64>,
+    /// At least.
+    #[serde(deserialize_with = "some_share")]
+    pub likely_coverage: Option<f64>,
     /// Servers that are never listened to after settling.
     pub shunned: Vec<String>,
     /// Texts with which a line of the log begins.
@@ -81,6 +84,7 @@ impl Limits {
         };
         least("synced", report.synced, self.synced);
         least("coverage", report.coverage, self.coverage);
+        least("likely_coverage", report.likely_coverage, self.likely_coverage);
         for name in &self.shunned {
             match report.servers.iter().find(|server| server.name == *name) {
                 None => _ = writeln!(broken, "there is no server \"{name}\" to shun"),

@@ -19,6 +19,8 @@ pub struct Reading {
     pub estimate: Option<f64>,
     /// What the engine says that it is at most.
     pub bound: Option<f64>,
+    /// What the engine says that it is most of the time at most.
+    pub likely: Option<f64>,
     /// The error of the clock's rate, slew included.
     pub frequency_error: f64,
     /// The rate that the engine keeps the clock at relative to the counter.
@@ -67,6 +69,10 @@ pub struct Report {
     pub coverage: f64,
     /// The mean of the error bound, in seconds.
     pub bound: f64,
+    /// The share of the seconds with a likely error in which the error was no greater.
+    pub likely_coverage: f64,
+    /// The mean of the likely error, in seconds.
+    pub likely: f64,
     /// What became of each server.
     pub servers: Vec<ServerReport>,
     /// What the engine logged, and when.
@@ -101,8 +107,10 @@ pub(super) struct Meter {
     bounds: f64,
     bounded: u64,
     covered: u64,
-    /// Bounded seconds after settling, which `bounds` sums up.
+    /// Bounded seconds after settling, which `bounds` and `likelies` sum up.
     settled_bounds: u64,
+    likelies: f64,
+    likely: u64,
     /// Since when the clock is right.
     right_since: Option<f64>,
     roles: Vec<[u64; 2]>,
@@ -125,6 +133,8 @@ impl Meter {
             bounded: 0,
             covered: 0,
             settled_bounds: 0,
+            likelies: 0.0,
+            likely: 0,
             right_since: None,
             roles: vec![[0; 2]; world.server.len()],
             log: Vec::new(),
@@ -142,9 +152,10 @@ impl Meter {
         } else if self.right_since.is_none() {
             self.right_since = Some(reading.time);
         }
-        if let Some(bound) = reading.bound {
+        if let (Some(bound), Some(likely)) = (reading.bound, reading.likely) {
             self.bounded += 1;
             self.covered += u64::from(error.abs() <= bound);
+            self.likely += u64::from(error.abs() <= likely);
         }
         if reading.time < self.settle {
             return;
@@ -155,8 +166,9 @@ impl Meter {
         self.max = self.max.max(error.abs());
         self.frequency_squares += reading.frequency_error * reading.frequency_error;
         self.synced += u64::from(reading.synced);
-        if let Some(bound) = reading.bound {
+        if let (Some(bound), Some(likely)) = (reading.bound, reading.likely) {
             self.bounds += bound;
+            self.likelies += likely;
             self.settled_bounds += 1;
         }
         for ([selected, combined], role) in self.roles.iter_mut().zip(roles) {
@@ -187,6 +199,8 @@ impl Meter {
             packets: self.packets,
             coverage: self.covered as f64 / self.bounded as f64,
             bound: self.bounds / self.settled_bounds as f64,
+            likely_coverage: self.likely as f64 / self.bounded as f64,
+            likely: self.likelies / self.settled_bounds as f64,
             servers: servers.collect(),
             log: self.log,
         }
@@ -225,7 +239,7 @@ impl fmt::Display for Readable {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [rms, mean, max, bound] = [self.rms, self.mean, self.max, self.bound].map(Readable);
+        let [rms, mean, max] = [self.rms, self.mean, self.max].map(Readable);
         writeln!(f, "error      rms {rms}, mean {mean}, greatest {max}")?;
         writeln!(f, "frequency  rms error {:.6} ppm", self.frequency_rms * 1e6)?;
         match self.time_to_sync {
@@ -233,12 +247,17 @@ impl fmt::Display for Report {
             None => writeln!(f, "right      not at the end")?,
         }
         writeln!(f, "synced     {:.2} % of the time", self.synced * 100.0)?;
-        writeln!(
-            f,
-            "bound      mean {bound}, {:.1} times the rms; held {:.3} % of the time",
-            self.bound / self.rms,
-            self.coverage * 100.0
-        )?;
+        for (name, bound, coverage) in
+            [("bound", self.bound, self.coverage), ("likely", self.likely, self.likely_coverage)]
+        {
+            writeln!(
+                f,
+                "{name:<10} mean {}, {:.1} times the rms; held {:.3} % of the time",
+                Readable(bound),
+                bound / self.rms,
+                coverage * 100.0
+            )?;
+        }
         writeln!(f, "packets    {}", self.packets)?;
         for server in &self.servers {
             writeln!(

@@ -284,6 +284,7 @@ impl<'a> Simulation<'a> {
             error: (now.wall - (EPOCH + Span::from_nanos(self.time))).as_secs_f64(),
             estimate: snapshot.offset.map(|offset| -offset.as_secs_f64()),
             bound: snapshot.error_bound.map(Span::as_secs_f64),
+            likely: snapshot.likely_error.map(Span::as_secs_f64),
             // (1 + rate)(1 + kept) − 1
             frequency_error: rate + kept + rate * kept,
             frequency: snapshot.frequency.as_ratio(),

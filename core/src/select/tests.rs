@@ -1,0 +1,207 @@
+//! Selection as a whole: fixed claims, and any.
+
+use proptest::prelude::*;
+use std::vec::Vec;
+
+use super::*;
+
+/// One that is asked every minute, `offset` ms from the truth and `distance` ms from it at most.
+pub(super) fn candidate(index: usize, offset: i64, distance: i64) -> Candidate {
+    Candidate {
+        index,
+        offset: Span::from_millis(offset),
+        distance: Span::from_millis(distance),
+        reach: distance as f64 * 1e-3,
+        offset_deviation: 1e-6,
+        frequency: FreqOffset::from_ppm(10),
+        frequency_deviation: 1e-9,
+        wander: 1e-10,
+        interval: Span::from_secs(64),
+    }
+}
+
+/// Free-running time after so many seconds.
+fn at(secs: i64) -> WallTime {
+    WallTime::UNIX_EPOCH + Span::from_secs(secs)
+}
+
+/// What offset the candidates' frequency of 10 ppm makes of one at the beginning.
+fn later(candidate: &Candidate, secs: i64) -> Candidate {
+    let ahead = candidate.frequency.gain(Span::from_secs(secs), 0).0;
+    Candidate { offset: candidate.offset + ahead, ..*candidate }
+}
+
+/// Rounds in which each candidate has a sample, 64 s apart, from `from` on; `tell` changes what
+/// they say. Returns the outputs' distances from the truth in ms.
+fn rounds(
+    selection: &mut Selection<8>,
+    from: i64,
+    count: i64,
+    candidates: &[Candidate],
+) -> Vec<f64> {
+    let mut errors = Vec::new();
+    for secs in (0..count).map(|round| 64 * (from + round)) {
+        let told: Vec<_> = candidates.iter().map(|one| later(one, secs)).collect();
+        for one in candidates {
+            if let Some(consensus) = selection.update(one.index, at(secs), &told) {
+                let truth = later(&candidate(0, 0, 0), secs).offset;
+                errors.push((consensus.offset - truth).as_secs_f64() * 1e3);
+            }
+        }
+    }
+    errors
+}
+
+fn standings(selection: &Selection<8>, count: usize) -> Vec<Standing> {
+    (0..count).map(|index| selection.standing(index)).collect()
+}
+
+use Standing::{Combined, Falseticker, NoMajority, Selected, Suspect};
+
+#[test]
+fn one_alone_is_believed_to_the_nanosecond() {
+    let mut selection = Selection::<8>::new();
+    let offset = Span::from_nanos(-1_234_567_890_123_456_789);
+    let one = Candidate { offset, ..candidate(3, 0, 10) };
+    for secs in 0..3 {
+        let consensus = selection.update(3, at(secs), &[later(&one, secs)]).unwrap();
+        assert_eq!(consensus.offset, later(&one, secs).offset);
+        assert_eq!((consensus.selected.index, consensus.frequency), (3, one.frequency));
+    }
+    assert_eq!(selection.standing(3), Selected);
+}
+
+#[test]
+fn of_two_that_disagree_none_is_believed() {
+    let mut selection = Selection::<8>::new();
+    assert_eq!(rounds(&mut selection, 0, 9, &[candidate(0, 0, 10), candidate(1, 30, 10)]), []);
+    assert_eq!(standings(&selection, 2), [NoMajority; 2]);
+}
+
+#[test]
+fn the_majority_outvotes_liars() {
+    let five = [
+        candidate(0, 1, 10),
+        candidate(1, 900, 10),
+        candidate(2, -1, 20),
+        candidate(3, 900, 1),
+        candidate(4, 0, 8),
+    ];
+    let mut selection = Selection::new();
+    let errors = rounds(&mut selection, 0, 1, &five);
+    assert_eq!(standings(&selection, 5), [Combined, Falseticker, Combined, Falseticker, Selected]);
+    assert!(errors.iter().all(|error| (0.0..0.6).contains(error)), "{errors:?}");
+}
+
+#[test]
+fn who_is_followed_stays_so_unless_another_is_much_better() {
+    let mut selection = Selection::new();
+    rounds(&mut selection, 0, 1, &[candidate(0, 0, 10), candidate(1, 0, 12)]);
+    rounds(&mut selection, 1, 1, &[candidate(0, 0, 12), candidate(1, 0, 10)]);
+    assert_eq!(standings(&selection, 2), [Selected, Combined]);
+    rounds(&mut selection, 2, 1, &[candidate(0, 0, 16), candidate(1, 0, 10)]);
+    assert_eq!(standings(&selection, 2), [Combined, Selected]);
+}
+
+/// Well within its interval.
+#[test]
+fn who_jumps_is_suspect_and_the_output_stays() {
+    let honest = [candidate(0, 0, 10), candidate(1, 0, 10), candidate(2, 0, 10)];
+    let mut selection = Selection::new();
+    rounds(&mut selection, 0, 20, &honest);
+    let jumped = [candidate(0, 5, 10), honest[1], honest[2]];
+    let errors = rounds(&mut selection, 20, 50, &jumped);
+    assert_eq!(standings(&selection, 3), [Suspect, Selected, Combined]);
+    assert!(errors.iter().all(|error| error.abs() < 1e-4), "{errors:?}");
+    // It is what it is by now.
+    let errors = rounds(&mut selection, 70, 200, &jumped);
+    assert_eq!(standings(&selection, 3), [Combined, Selected, Combined]);
+    assert!(errors.iter().all(|error| error.abs() < 0.5), "{errors:?}");
+}
+
+#[test]
+fn if_most_jump_it_was_the_local_clock() {
+    let mut told = [candidate(0, 0, 10), candidate(1, 0, 10), candidate(2, 0, 10)];
+    let mut selection = Selection::<8>::new();
+    rounds(&mut selection, 0, 20, &told);
+    let mut jump = |index: usize| {
+        told[index].offset = Span::from_millis(900);
+        let told = told.map(|one| later(&one, 64 * 20));
+        let consensus = selection.update(index, at(64 * 20), &told);
+        let start = later(&candidate(0, 0, 0), 64 * 20).offset;
+        let offset = consensus.map(|consensus| (consensus.offset - start).as_secs_rounded());
+        (offset, standings(&selection, 3))
+    };
+    assert_eq!(jump(0), (Some(0), [Suspect, Selected, Combined].to_vec()));
+    assert_eq!(jump(1), (Some(1), [Combined, Selected, Falseticker].to_vec()));
+    assert_eq!(jump(2), (Some(1), [Combined, Selected, Combined].to_vec()));
+}
+
+#[test]
+fn who_runs_away_is_suspect_long_before_its_interval_is_left() {
+    let mut selection = Selection::<8>::new();
+    let honest = candidate(0, 0, 500);
+    for round in 0..40 {
+        let runs = Candidate {
+            index: 2,
+            frequency: FreqOffset::from_ratio(10.02e-6),
+            ..later(&honest, 64 * round)
+        };
+        let told = [
+            later(&honest, 64 * round),
+            Candidate { index: 1, ..later(&honest, 64 * round) },
+            runs,
+        ];
+        for index in 0..3 {
+            let _ = selection.update(index, at(64 * round), &told);
+        }
+        assert_eq!(standings(&selection, 3)[2] == Suspect, round >= 31, "{round}");
+    }
+}
+
+#[test]
+fn a_place_is_forgotten() {
+    let mut selection = Selection::new();
+    let two = [candidate(0, 0, 10), candidate(1, 0, 10)];
+    rounds(&mut selection, 0, 20, &two);
+    selection.forget(1);
+    let other = [two[0], candidate(1, 9, 10)];
+    let errors = rounds(&mut selection, 20, 1, &other);
+    assert_eq!(standings(&selection, 2), [Selected, Combined], "no jump, but another server");
+    assert!(errors[0].abs() < 1e-3, "{errors:?}");
+}
+
+proptest! {
+    // f liars among 2f + 1 never move the output out of the honest intervals, nor the truth out of
+    // the guaranteed bound, whatever they say when.
+    #[test]
+    fn liars_in_the_minority_fail(
+        honest in prop::collection::vec((-100i64..=100, 100i64..200), 3..5),
+        lies in prop::collection::vec((prop::collection::vec(-400i64..400, 40), 1i64..300), 0..4),
+    ) {
+        prop_assume!(lies.len() < honest.len());
+        let honest: Vec<_> = honest
+            .iter()
+            .enumerate()
+            .map(|(index, (error, distance))| candidate(index, *error, *distance))
+            .collect();
+        let low = honest.iter().map(Candidate::low).min().unwrap();
+        let high = honest.iter().map(Candidate::high).max().unwrap();
+        let mut selection = Selection::<8>::new();
+        for round in 0..40 {
+            let liars = lies.iter().enumerate().map(|(place, (told, distance))| {
+                candidate(honest.len() + place, told[round as usize], *distance)
+            });
+            let all: Vec<_> = honest.iter().copied().chain(liars).collect();
+            let now: Vec<_> = all.iter().map(|one| later(one, 64 * round)).collect();
+            let truth = later(&candidate(0, 0, 0), 64 * round).offset;
+            for one in &all {
+                let consensus = selection.update(one.index, at(64 * round), &now).unwrap();
+                let error = consensus.offset - truth;
+                prop_assert!(low <= error && error <= high, "{}", error);
+                prop_assert!(error.abs() <= consensus.bounds.guaranteed);
+                prop_assert!(consensus.bounds.likely <= consensus.bounds.guaranteed);
+            }
+        }
+    }
+}

@@ -181,7 +181,7 @@ impl<const PEERS: usize> Selection<PEERS> {
         let point = agreement(candidates, is_free, predicted.map(|(offset, _)| offset))?;
         let truechimers = self.truechimers(candidates, point);
         let selected = self.choose(&truechimers)?;
-        let consensus = self.combine(current, &truechimers, selected, point, hull);
+        let consensus = self.combine(current, time, &truechimers, selected, point, hull);
         for one in candidates {
             let standing = if one.index == selected.index {
                 Standing::Selected
@@ -197,6 +197,10 @@ impl<const PEERS: usize> Selection<PEERS> {
         }
         self.last = Some((consensus, time));
         Some(consensus)
+    }
+
+    fn has_amnesty(&self, time: WallTime) -> bool {
+        self.amnesty.is_some_and(|end| time <= end)
     }
 
     fn is_held(&self, candidate: &Candidate) -> bool {
@@ -217,6 +221,7 @@ impl<const PEERS: usize> Selection<PEERS> {
         candidates: &[Candidate],
         predicted: Option<(Span, f64)>,
     ) {
+        let amnesty = self.has_amnesty(time);
         let Some(place) = candidates.iter().position(|one| one.index == current) else { return };
         let (Some(one), Some(record)) = (candidates.get(place), self.records.get_mut(current))
         else {
@@ -226,7 +231,7 @@ impl<const PEERS: usize> Selection<PEERS> {
             record.suspicion.frequency(departure);
         }
         let Some((offset, deviation)) = predicted else { return };
-        if self.amnesty.is_none_or(|end| time > end) {
+        if !amnesty {
             let departure = libm::fabs((one.offset - offset).as_secs_f64() - record.bias.offset);
             record.suspicion.shift(one, departure, deviation + FLOOR, time, &mut record.bias);
         }
@@ -236,6 +241,7 @@ impl<const PEERS: usize> Selection<PEERS> {
         if 2 * candidates.iter().filter(shifted).count() > candidates.len() {
             for record in &mut self.records {
                 record.suspicion.pardon();
+                record.bias = Bias::default();
             }
             self.amnesty = Some(time + AMNESTY);
         }
@@ -264,6 +270,7 @@ impl<const PEERS: usize> Selection<PEERS> {
     fn combine(
         &mut self,
         current: usize,
+        time: WallTime,
         truechimers: &[Candidate],
         selected: Candidate,
         point: Span,
@@ -275,7 +282,9 @@ impl<const PEERS: usize> Selection<PEERS> {
             truechimers.iter().map(|one| Term::new(one, point, bias(one.index))).collect();
         let level = weights::weigh(&mut terms);
         let (offset, offset_deviation) = weights::average(&terms).unwrap_or(level);
-        for term in &mut terms {
+        // Some may not have had a sample since the clock jumped.
+        let learners = if self.has_amnesty(time) { &mut [] } else { terms.as_mut_slice() };
+        for term in learners {
             term.bias.learn(term.offset - offset, term.index == current);
         }
         let anchor = weights::anchor(&terms);

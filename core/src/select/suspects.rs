@@ -25,7 +25,7 @@ const SHIFT_LIMIT: f64 = 6.0;
 /// ... and this share of its reach, which routes may add to or take away,
 const SHIFT_SHARE: f64 = 0.05;
 /// and what the local frequency may have changed by since its last sample, as a ratio,
-const SHIFT_RATE: f64 = 1e-5;
+const SHIFT_RATE: f64 = 1e-6;
 /// for so long at most.
 const SHIFT_SPAN: Span = Span::from_secs(2_048);
 /// Jumps seen in a row after which it is how the peer is now.

@@ -19,12 +19,13 @@ use super::{SOON, chimectl, neutral};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-const STATUS_ROWS: [&str; 14] = [
+const STATUS_ROWS: [&str; 15] = [
     "clock",
     "disciplined",
     "peers",
     "offset",
     "error bound",
+    "likely error",
     "frequency",
     "stratum",
     "reference",
@@ -36,11 +37,12 @@ const STATUS_ROWS: [&str; 14] = [
     "served",
 ];
 
-const STATUS_KEYS: [&str; 20] = [
+const STATUS_KEYS: [&str; 21] = [
     "clock",
     "clock_error",
     "controlled",
     "error_bound",
+    "likely_error",
     "frequency",
     "leap",
     "listening",
@@ -107,7 +109,9 @@ pub(crate) fn status() -> Result<()> {
     ] {
         ensure!(value(&rows, name)? == expected, "{name} is not {expected}: {rows:?}");
     }
-    for name in ["offset", "error bound", "root delay", "root dispersion", "to host clock"] {
+    for name in
+        ["offset", "error bound", "likely error", "root delay", "root dispersion", "to host clock"]
+    {
         ensure!(seconds(value(&rows, name)?)?.abs() < 0.1, "{name}: {rows:?}");
     }
     let frequency = value(&rows, "frequency")?;

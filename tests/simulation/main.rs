@@ -1,5 +1,7 @@
 //! The worlds of `worlds/`, each with one thing wrong, and what must come of each.
 
+mod asymmetry;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,10 @@ fn main() -> Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&path).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit()
+    let asymmetry = Trial::test("static_asymmetry", || {
+        asymmetry::run().map_err(|error| Failed::from(format!("{error:#}")))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.chain([asymmetry]).collect()).exit()
 }
 
 fn run(path: &Path) -> Result<()> {

@@ -71,6 +71,7 @@ fn show_status(status: &Status) -> String {
     row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
     row("offset", &micros(status.offset));
     row("error bound", &micros(status.error_bound));
+    row("likely error", &micros(status.likely_error));
     row("frequency", &format_args!("{:+.3} ppm", status.frequency));
     row("stratum", &status.stratum);
     row("reference", &status.reference);

@@ -66,6 +66,8 @@ pub struct Status {
     pub frequency: f64,
     /// The greatest error if the majority of the sources is honest, in seconds.
     pub error_bound: Option<f64>,
+    /// What the error is hardly greater than, in seconds.
+    pub likely_error: Option<f64>,
     /// Round trip to the primary source, in seconds.
     pub root_delay: f64,
     /// Greatest error on that way but for half the round trip, in seconds.

@@ -56,6 +56,7 @@ impl Reporter<'_> {
             offset: snapshot.offset.map(Span::as_secs_f64),
             frequency: snapshot.frequency.as_ppm(),
             error_bound: snapshot.error_bound.map(Span::as_secs_f64),
+            likely_error: snapshot.likely_error.map(Span::as_secs_f64),
             root_delay: system.root_delay.as_secs_f64(),
             root_dispersion: system.root_dispersion_at(now.mono).as_secs_f64(),
             clock_error: self.node.clock.error().map(Span::as_secs_f64),

@@ -62,6 +62,7 @@ mod tests {
             error: -0.000_001_25,
             estimate: None,
             bound: Some(0.001),
+            likely: None,
             frequency_error: -1.5e-8,
             frequency: 2e-5,
             counter_rate: -2e-5,

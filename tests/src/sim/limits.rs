@@ -138,9 +138,10 @@ mod tests {
             assert_eq!(broken.lines().count(), 2, "{text}: {broken}");
             assert!(broken.starts_with("seed 1\n"));
         }
-        let worse = Report { synced: 0.9, coverage: 0.9, rms: f64::NAN, ..report };
-        let limits =
-            Limits { rms: Some(1.0), synced: Some(1.0), coverage: Some(1.0), ..Limits::default() };
-        assert_eq!(limits.check(&worse).unwrap_err().lines().count(), 4);
+        let worse =
+            Report { synced: 0.9, coverage: 0.9, likely_coverage: 0.9, rms: f64::NAN, ..report };
+        let [rms, synced, coverage, likely_coverage] = [Some(1.0); 4];
+        let limits = Limits { rms, synced, coverage, likely_coverage, ..Limits::default() };
+        assert_eq!(limits.check(&worse).unwrap_err().lines().count(), 5);
     }
 }

@@ -61,6 +61,79 @@ fn of_two_that_disagree_neither_is_followed() {
     }
 }
 
+/// A world of four servers, 10 to 25 ms away and up to 5 % asymmetric, after a day.
+fn after_a_day() -> World {
+    let servers = (1..=4).map(|number| {
+        let half = Span::from_micros(2_500 + 2_500 * i64::from(number));
+        let bias = Span::from_micros([150, -300, 400, -100][usize::from(number) - 1]);
+        let queues = [Span::from_micros(300); 2];
+        Server { delay: [half + bias, half - bias], queues, ..Server::new(number) }
+    });
+    let mut world = World::drifting(&Config::default(), 30).ask(servers);
+    world.run_secs(3_600);
+    world.watch(86_400 - 3_600, assert_all_agree);
+    world
+}
+
+fn assert_all_agree(world: &World) {
+    let standings = standings(world);
+    let counts = |one: &Standing| matches!(one, Standing::Selected | Standing::Combined);
+    assert!(standings.iter().all(counts), "after {} s: {standings:?}", world.time());
+    assert!(world.error().abs() < Span::from_micros(500), "{}", world.error());
+    let likely = world.snapshot().likely_error.unwrap();
+    assert!(world.error().abs() < likely && likely < Span::from_millis(4), "{likely}");
+}
+
+/// Three honest servers and number 2, of which is known how it was until now.
+fn turns_liar(lie: impl Fn(u32) -> Span) {
+    let mut world = after_a_day();
+    for minute in 0..600 {
+        world.servers[1].lie = lie(minute);
+        world.run_secs(60);
+        world.assert_claims_hold();
+        assert!(world.error().abs() < Span::from_millis(1), "{minute}: {}", world.error());
+    }
+    let standings = standings(&world);
+    assert!(matches!(standings[1], Standing::Suspect | Standing::Falseticker), "{standings:?}");
+}
+
+#[test]
+fn asymmetric_servers_make_no_flapping_and_a_jump_of_one_no_error() {
+    turns_liar(|_| Span::from_millis(20));
+}
+
+#[test]
+fn a_jump_within_its_interval_makes_a_suspect() {
+    turns_liar(|_| Span::from_millis(5));
+}
+
+#[test]
+fn who_drifts_by_ten_ppm_is_left_behind() {
+    turns_liar(|minute| Span::from_micros(600 * i64::from(minute)));
+}
+
+/// All servers seem to jump when it is the local clock that did.
+#[test]
+fn a_jump_of_the_local_clock_accuses_nobody_for_long() {
+    let mut world = after_a_day();
+    for server in &mut world.servers {
+        server.lie = Span::from_millis(30);
+    }
+    world.run_secs(7_200);
+    let error = world.error() - Span::from_millis(30);
+    assert!(error.abs() < Span::from_millis(1), "{error}");
+    let standings = standings(&world);
+    assert!(standings.iter().all(|one| matches!(one, Standing::Selected | Standing::Combined)));
+}
+
+#[test]
+fn who_never_answers_is_unreachable() {
+    let dead = Server { alive: false, ..Server::new(2) };
+    let mut world = World::new(&Config::default(), Span::ZERO).ask([Server::new(1), dead]);
+    world.run_secs(7_200);
+    assert_eq!(standings(&world), [Standing::Selected, Standing::Unreachable]);
+}
+
 /// Dead servers delay the first correction, but do not prevent it.
 #[test]
 fn the_dead_are_not_waited_for_for_ever() {

@@ -132,7 +132,8 @@ pub struct Selection<const PEERS: usize> {
     records: [Record; PEERS],
     /// The last consensus and the free-running time that it was made for.
     last: Option<(Consensus, WallTime)>,
-    /// All peers seemed to jump: none is suspected of it before this free-running time.
+    /// The free-running time at which most peers seemed to jump: for a while from then on none is
+    /// suspected of it, and no bias is learned.
     amnesty: Option<WallTime>,
 }
 
@@ -200,7 +201,7 @@ impl<const PEERS: usize> Selection<PEERS> {
     }
 
     fn has_amnesty(&self, time: WallTime) -> bool {
-        self.amnesty.is_some_and(|end| time <= end)
+        self.amnesty.is_some_and(|start| (Span::ZERO..=AMNESTY).contains(&(time - start)))
     }
 
     fn is_held(&self, candidate: &Candidate) -> bool {
@@ -243,7 +244,7 @@ impl<const PEERS: usize> Selection<PEERS> {
                 record.suspicion.pardon();
                 record.bias = Bias::default();
             }
-            self.amnesty = Some(time + AMNESTY);
+            self.amnesty = Some(time);
         }
     }
 

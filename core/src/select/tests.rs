@@ -137,6 +137,23 @@ fn if_most_jump_it_was_the_local_clock() {
     assert_eq!(jump(2), (Some(1), [Combined, Selected, Combined].to_vec()));
 }
 
+/// Nothing is learned from those that have not had a sample since.
+#[test]
+fn a_jump_of_the_local_clock_leaves_no_bias() {
+    let told = |offsets: [i64; 4]| [0, 1, 2, 3].map(|index| candidate(index, offsets[index], 500));
+    let mut selection = Selection::new();
+    rounds(&mut selection, 0, 20, &told([0; 4]));
+    for (round, offsets) in
+        [[200, 0, 0, 0], [200, 200, 0, 0], [200, 200, 200, 0]].iter().enumerate()
+    {
+        rounds(&mut selection, 20 + 2 * round as i64, 2, &told(*offsets));
+    }
+    rounds(&mut selection, 26, 6, &told([200, 200, 200, 0]));
+    let errors = rounds(&mut selection, 32, 100, &told([200; 4]));
+    assert!(!standings(&selection, 4).contains(&Suspect));
+    assert!(errors.iter().all(|error| (error - 200.0).abs() < 1e-3), "{errors:?}");
+}
+
 #[test]
 fn who_runs_away_is_suspect_long_before_its_interval_is_left() {
     let mut selection = Selection::<8>::new();

@@ -2,6 +2,7 @@
 
 mod report;
 mod snapshot;
+mod steer;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -14,16 +15,15 @@ use heapless::{Deque, Vec};
 
 use self::report::Report;
 use self::sync::Sync;
-use crate::clock::{ClockCommand, ClockReply};
-use crate::config::{Config, MAX_DISTANCE, MAX_STRATUM, PeerConfig};
+use crate::clock::ClockCommand;
+use crate::config::{Config, PeerConfig};
 use crate::discipline::Discipline;
-use crate::estimate::Estimate;
 use crate::event::{Event, NotSyncedReason};
 use crate::io::{Input, Output, Stamp};
 use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
-use crate::select::{Candidate, Selection, Standing};
+use crate::select::{Selection, Standing};
 use crate::system::SystemState;
-use crate::units::{Instant, Now, Span, WallTime};
+use crate::units::{Instant, Now, Span};
 
 pub use snapshot::{PeerSnapshot, Snapshot};
 
@@ -33,10 +33,6 @@ pub const MAX_OUTPUTS: usize = 8;
 const QUEUE: usize = 2 * MAX_OUTPUTS;
 /// First queries of different peers are this far apart.
 const STAGGER: Span = Span::from_millis(100);
-/// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
-const SETTLED_AFTER: u64 = 8;
-/// A root distance is the estimate's own part plus this many of its standard deviations.
-const DEVIATIONS: f64 = 3.0;
 
 /// The table of peers is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,98 +294,6 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.push(Output::BadPeer { peer: PeerId(place as u16), address, pool });
         }
     }
-
-    /// Asks all valid peers, of which one has a new sample, what the time is, and sets the clock by
-    /// what they agree on.
-    fn steer(&mut self, now: Now, sampled: PeerId, local: WallTime) {
-        let time = self.discipline.free_run(local);
-        let mut candidates: Vec<Candidate, PEERS> = Vec::new();
-        for (index, associate) in self.peers.iter_mut().enumerate() {
-            let Some(candidate) = candidate(&associate.peer, index, time, now.mono) else {
-                associate.standing = Standing::Unusable;
-                continue;
-            };
-            associate.standing = if candidate.distance > MAX_DISTANCE {
-                Standing::TooDistant
-            } else {
-                // There is a place for every peer.
-                let _ = candidates.push(candidate);
-                Standing::NoMajority
-            };
-        }
-        // The first correction may be a step, and who answers first is not therefore right.
-        let waiting = || self.peers.iter().any(|associate| associate.peer.is_undecided());
-        if !self.discipline.is_corrected() && waiting() {
-            return;
-        }
-        let consensus = self.selection.update(usize::from(sampled.0), time, &candidates);
-        for candidate in &candidates {
-            if let Some(associate) = self.peers.get_mut(candidate.index) {
-                associate.standing = self.selection.standing(candidate.index);
-            }
-        }
-        let Some(consensus) = consensus else { return };
-        let Some(Associate { peer, .. }) = self.peers.get(consensus.selected.index) else { return };
-        let before = self.discipline.frequency();
-        let interval = peer.poll.interval();
-        let settled = self.peers.iter().any(|one| one.peer.counters.used >= SETTLED_AFTER);
-        self.sync.follow(now, &consensus, peer);
-        let command = self.discipline.steer(now, consensus, time, interval, settled);
-        match command {
-            Some(ClockCommand::Adjust { frequency, .. }) => {
-                let offset = self.discipline.offset(now.wall).unwrap_or_default();
-                self.event(Event::AdjustingClock { offset });
-                if frequency != before {
-                    self.event(Event::AdjustingFrequency { from: before, to: frequency });
-                }
-            }
-            Some(_) => {}
-            None => self.update_sync(now),
-        }
-        if let Some(command) = command {
-            self.command(command);
-        }
-    }
-
-    fn handle_clock(&mut self, now: Now, reply: &ClockReply) {
-        self.discipline.handle_reply(now.mono, reply);
-        match *reply {
-            ClockReply::Stepped { by, now: date } => {
-                for associate in &mut self.peers {
-                    associate.peer.handle_step();
-                }
-                self.event(Event::ClockSet { date, offset: by });
-                self.update_sync(now);
-            }
-            ClockReply::Adjusted { .. } => self.update_sync(now),
-            ClockReply::StatusSet => {}
-            ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
-            ClockReply::Failed { command, .. } => {
-                self.event(match command {
-                    ClockCommand::Step(_) => Event::Settimeofday,
-                    _ => Event::AdjfreqFailed,
-                });
-                self.update_sync(now);
-            }
-        }
-    }
-
-    /// Compares the clock with what its sources say of it.
-    fn update_sync(&mut self, now: Now) {
-        let Some(offset) = self.discipline.offset(now.wall) else { return };
-        match self.sync.update(now, offset) {
-            Some(true) => self.event(Event::ClockSynced),
-            Some(false) => self.event(Event::ClockUnsynced),
-            None => {}
-        }
-        self.set_status(now);
-    }
-
-    fn set_status(&mut self, now: Now) {
-        if self.discipline.is_controlling() {
-            self.command(ClockCommand::Status(self.sync.status(now)));
-        }
-    }
 }
 
 /// The exchange as it would have been if nobody had touched the local clock.
@@ -399,28 +303,6 @@ fn free_running(discipline: &Discipline, exchange: &Exchange) -> Exchange {
         received: discipline.free_run(exchange.received),
         ..*exchange
     }
-}
-
-fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<Candidate> {
-    let estimate: Estimate = peer.estimator.estimate()?;
-    let remote = peer.remote.as_ref()?;
-    // Behind a server of stratum 15 this clock would be one of 16, which means unsynchronised.
-    if !peer.trust.is_valid() || remote.header.stratum + 1 >= MAX_STRATUM {
-        return None;
-    }
-    let offset_deviation = estimate.deviation_at(time);
-    Some(Candidate {
-        index,
-        offset: estimate.offset_at(time),
-        distance: remote.root_distance(estimate.delay, now)
-            + Span::from_secs_f64(DEVIATIONS * offset_deviation),
-        reach: remote.reach(estimate.delay).as_secs_f64(),
-        offset_deviation,
-        frequency: estimate.frequency,
-        frequency_deviation: estimate.frequency_deviation,
-        wander: estimate.wander,
-        interval: peer.poll.interval(),
-    })
 }
 
 fn not_synced(reason: Reject) -> Option<NotSyncedReason> {

@@ -4,7 +4,7 @@
 //! and stays so until it is found far outside or the error bound, growing by 15 ppm while no
 //! source answers, is no longer worth the name.
 
-use super::DEVIATIONS;
+use super::steer::DEVIATIONS;
 use crate::clock::ClockStatus;
 use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM};
 use crate::peer::Peer;

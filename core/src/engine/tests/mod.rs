@@ -16,9 +16,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::ClockStatus;
+use crate::clock::{ClockReply, ClockStatus};
 use crate::io::StampSource;
-use crate::units::{FreqOffset, NtpShort, NtpTimestamp};
+use crate::units::{FreqOffset, NtpShort, NtpTimestamp, WallTime};
 use crate::wire::{Header, KissCode, LeapIndicator, Mode, Packet, ReferenceId};
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 123);

@@ -40,6 +40,7 @@
 //!
 //! # Dependencies
 //!
+//! - `bitflags`: the modes and status bits of `ntp_adjtime`.
 //! - `heapless`: queues and tables of fixed capacity.
 //! - `nb`: the hardware traits' way to say "not yet".
 //! - `chacha20`: unpredictable query stamps and poll jitter from a seed.

@@ -8,7 +8,23 @@
 //! interface (PLL and FLL, tick, leap seconds, TAI, PPS) grows here.
 
 mod clock;
+mod error;
+mod field;
+mod modes;
+mod parse;
+mod report;
+mod request;
 mod slew;
+mod state;
+mod status;
 
 pub use clock::{MAX_FREQUENCY, SoftwareClock};
+pub use error::{Error, Value};
+pub use field::{Field, UnknownField};
+pub use modes::Modes;
+pub use parse::ParseError;
+pub use report::{NtpTime, Pps, Reply, Timex};
+pub use request::{Constant, Request, Resolution, Settings};
 pub use slew::SINGLESHOT_RATE;
+pub use state::ClockState;
+pub use status::Status;

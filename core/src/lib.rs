@@ -72,6 +72,6 @@ pub mod units;
 pub mod wire;
 
 pub use engine::{Engine, Outputs, PeerSnapshot, Snapshot, TooManyPeers};
-pub use estimate::Estimate;
+pub use estimate::{ALL_KINDS, Estimate, Estimator, Verdict};
 pub use peer::{Counters, Exchange, PeerId, Query, Reject, Remote, authentic, usable};
 pub use select::Standing;

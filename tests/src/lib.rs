@@ -5,6 +5,7 @@
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
 //! - `limits`: size, memory, wake-ups;
+//! - `footprint`: what parts of the core take on a microcontroller, and the same bits there;
 //! - `preload`: what simulators that replace libc's calls rely on, and one of them;
 //! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]).
 //!
@@ -17,6 +18,7 @@
 pub mod binaries;
 pub mod chimed;
 pub mod fake;
+pub mod footprint;
 pub mod namespace;
 pub mod peers;
 pub mod process;

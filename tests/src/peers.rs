@@ -33,6 +33,8 @@ pub enum Need {
     Ntplib,
     /// strace, on a system that allows it to trace.
     Strace,
+    /// The emulator of Arm boards.
+    QemuArm,
     /// A [`Namespace`], on a system that allows them.
     Namespace,
 }
@@ -49,6 +51,7 @@ impl Need {
             Self::Strace => {
                 output(Command::new("strace").args(["-o", "/dev/null", "true"])).is_ok()
             }
+            Self::QemuArm => output(Command::new("qemu-system-arm").arg("--version")).is_ok(),
             Self::Namespace => Namespace::is_available(),
         }
     }
@@ -76,6 +79,7 @@ impl fmt::Display for Need {
                 return f.write_str("this system does not let strace trace");
             }
             Self::Strace => "strace",
+            Self::QemuArm => "qemu-system-arm",
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
         };
         write!(f, "{name} not found; ./tests/run installs it")

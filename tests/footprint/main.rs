@@ -1,0 +1,35 @@
+//! On an emulated Cortex-M33 the core gives the same bits as here, and stays within limits.
+
+use anyhow::{Context, Result, ensure};
+use truechimer_tests::footprint::{Build, Part, measure};
+use truechimer_tests::peers::Need;
+use truechimer_tests::trial::{conclude, trial};
+
+/// The most that a part may take, as it was measured and a tenth more: compilers differ. The name,
+/// then octets of flash, RAM and stack, and instructions of a call.
+const LIMITS: [(&str, u64, u64, u64, u64); 4] = [
+    ("estimator20", 27_000, 1_024, 5_400, 1_080_000),
+    ("estimator8", 27_000, 488, 3_100, 420_000),
+    ("clock", 6_500, 56, 500, 5_500),
+    ("engine", 81_000, 9_000, 6_300, 1_920_000),
+];
+
+fn main() {
+    let trials = vec![
+        trial("soft_float", &[Need::QemuArm], || is_within_limits(false)),
+        trial("hard_float", &[Need::QemuArm], || is_within_limits(true)),
+    ];
+    conclude(trials, 1);
+}
+
+fn is_within_limits(hard_float: bool) -> Result<()> {
+    let parts = measure(Build { hard_float, fast: false })?;
+    for (name, flash, ram, stack, instructions) in LIMITS {
+        let part = parts.iter().find(|part| part.name == name);
+        let part = part.with_context(|| format!("{name} was not measured"))?;
+        let Part { flash: f, ram: r, stack: s, instructions: i, .. } = *part;
+        ensure!(f <= flash && r <= ram && s <= stack && i <= instructions, "{part:?}");
+        ensure!(f > 0 && r > 0 && s > 0 && i > 0, "{part:?}");
+    }
+    Ok(())
+}

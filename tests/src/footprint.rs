@@ -135,7 +135,7 @@ fn has_target(target: &str) -> Result<bool> {
 fn debian(target: &str) -> Command {
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"));
     let mut command = Command::new("/usr/bin/cargo");
-    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc").env(linker, "rust-lld");
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc").env(linker, "ld.lld");
     command.arg("-Zbuild-std=core");
     command
 }

@@ -125,7 +125,8 @@ impl Discipline {
             let spoils = consensus.offset_deviation / consensus.frequency_deviation;
             let interval = interval.as_secs_f64();
             let secs = (SLEW_SHARE * spoils)
-                .clamp(SHORTEST_SLEW * interval, LONGEST_SLEW * interval)
+                .max(SHORTEST_SLEW * interval)
+                .min(LONGEST_SLEW * interval)
                 .min(if settled { f64::INFINITY } else { FIRST_SLEWS });
             self.slew(now.mono, offset, consensus.frequency, secs)
         };
@@ -142,7 +143,7 @@ impl Discipline {
         secs: f64,
     ) -> ClockCommand {
         let wanted = FreqOffset::from_ratio(offset.as_secs_f64() / secs);
-        let slew = wanted.clamp(-self.max_slew, self.max_slew);
+        let slew = wanted.max(-self.max_slew).min(self.max_slew);
         let secs = match slew {
             FreqOffset::ZERO => secs,
             slew => offset.as_secs_f64() / slew.as_ratio(),

@@ -58,6 +58,15 @@ impl Kind {
     }
 }
 
+/// Where a filter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Of its kind of noise among the kinds.
+    pub kind: usize,
+    /// Of its wander on the ladder.
+    pub wander: usize,
+}
+
 /// The filters for the first `KINDS` of [`Noise::ALL`].
 #[derive(Debug, Clone)]
 pub struct Bank<const KINDS: usize> {
@@ -107,8 +116,10 @@ impl<const KINDS: usize> Bank<KINDS> {
             averaged: START as f32,
             back_first: false,
         };
-        for (kind, place) in bank.places() {
-            bank.kinds[kind].filters[place].log_weight = bank.prior(kind, place);
+        for kind in &mut bank.kinds {
+            for (wander, filter) in kind.filters.iter_mut().enumerate() {
+                filter.log_weight = kind.noise.prior() + bank.ladder.prior(wander);
+            }
         }
         bank.normalize();
         for sample in samples {
@@ -133,7 +144,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             self.normalize();
             self.recentre();
         }
-        self.filter(self.best()).is_sound().then_some(verdict)
+        self.best().2.is_sound().then_some(verdict)
     }
 
     /// Hypotheses turn into their neighbours now and then: each filter becomes the mixture of
@@ -162,30 +173,35 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// Lets each filter predict and take in an exchange, weighs it by how well it did, and learns
     /// the noise.
     fn learn(&mut self, delays: &Delays) {
-        let best = self.best();
+        let (best, ..) = self.best();
         self.averaged = (self.averaged + 1.0).min(NOISE_MEMORY);
         self.back_first = !self.back_first;
         let mut evidence = [[0.0; WANDERS]; KINDS];
         let mut learnt = self.kinds.each_ref().map(|kind| [kind.scales; WANDERS]);
         let mut trusted = LEAST_EVIDENCE;
-        for (kind, place) in self.places() {
-            let wander = self.ladder.wander(place);
-            let Kind { noise, scales, filters } = &mut self.kinds[kind];
-            let filter = &mut filters[place];
-            filter.predict(delays.gap, wander, *noise, scales);
-            let mut see = |direction| filter.update(delays, direction, *noise, scales[direction]);
-            let seen = if self.back_first {
-                let back = see(BACK);
-                [see(FORTH), back]
-            } else {
-                [see(FORTH), see(BACK)]
-            };
-            evidence[kind][place] = seen[FORTH].evidence + seen[BACK].evidence;
-            if filter.is_sound() {
-                learnt[kind][place] = noise.learn(*scales, &seen, 1.0 / self.averaged);
-            }
-            if (kind, place) == best {
-                trusted = seen[FORTH].inlier.max(seen[BACK].inlier).max(LEAST_EVIDENCE);
+        let results = evidence.iter_mut().zip(&mut learnt);
+        for (kind, (one, (evidence, learnt))) in self.kinds.iter_mut().zip(results).enumerate() {
+            let Kind { noise, scales, filters } = one;
+            let results = evidence.iter_mut().zip(learnt);
+            for (wander, (filter, (evidence, learnt))) in
+                filters.iter_mut().zip(results).enumerate()
+            {
+                filter.predict(delays.gap, self.ladder.wander(wander), *noise, scales);
+                let mut see =
+                    |direction| filter.update(delays, direction, *noise, scales[direction]);
+                let seen = if self.back_first {
+                    let back = see(BACK);
+                    [see(FORTH), back]
+                } else {
+                    [see(FORTH), see(BACK)]
+                };
+                *evidence = seen[FORTH].evidence + seen[BACK].evidence;
+                if filter.is_sound() {
+                    *learnt = noise.learn(*scales, &seen, 1.0 / self.averaged);
+                }
+                if (Place { kind, wander }) == best {
+                    trusted = seen[FORTH].inlier.max(seen[BACK].inlier).max(LEAST_EVIDENCE);
+                }
             }
         }
         self.weigh(&evidence, trusted);
@@ -198,12 +214,14 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// Changes the weights by what a sample said, of which `trusted` is to be believed.
     fn weigh(&mut self, evidence: &[[f32; WANDERS]; KINDS], trusted: f32) {
         let greatest = evidence.iter().flatten().copied().fold(f32::MIN, f32::max);
-        for (kind, place) in self.places() {
-            // What is no number is as unlikely as can be.
-            let told = (evidence[kind][place] - greatest).max(-CLIP);
-            let prior = self.prior(kind, place);
-            let weight = &mut self.kinds[kind].filters[place].log_weight;
-            *weight = MEMORY * *weight + (1.0 - MEMORY) * prior + trusted * told;
+        for (kind, evidence) in self.kinds.iter_mut().zip(evidence) {
+            for (wander, (filter, evidence)) in kind.filters.iter_mut().zip(evidence).enumerate() {
+                // What is no number is as unlikely as can be.
+                let told = (evidence - greatest).max(-CLIP);
+                let prior = kind.noise.prior() + self.ladder.prior(wander);
+                let weight = &mut filter.log_weight;
+                *weight = MEMORY * *weight + (1.0 - MEMORY) * prior + trusted * told;
+            }
         }
     }
 
@@ -211,7 +229,7 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// from the best of all. Hopeless filters diverge otherwise, and across kinds they would
     /// bring their noise's state with them.
     fn respawn(&mut self) {
-        let best_of_all = *self.filter(self.best());
+        let best_of_all = *self.best().2;
         for kind in &mut self.kinds {
             let sound = kind.filters.iter().filter(|filter| filter.is_sound());
             let heir = sound
@@ -238,15 +256,15 @@ impl<const KINDS: usize> Bank<KINDS> {
         for kind in &mut self.kinds {
             let before = kind.filters;
             for (filter, (origin, cost)) in kind.filters.iter_mut().zip(origins) {
-                let log_weight = before[origin].log_weight - cost;
-                *filter = Filter { log_weight, ..before[origin] };
+                let Some(origin) = before.get(origin) else { continue };
+                *filter = Filter { log_weight: origin.log_weight - cost, ..*origin };
             }
         }
     }
 
     /// Makes weights relative to the best one.
     fn normalize(&mut self) {
-        let greatest = self.filter(self.best()).log_weight;
+        let greatest = self.best().2.log_weight;
         for filter in self.kinds.iter_mut().flat_map(|kind| &mut kind.filters) {
             filter.log_weight = (filter.log_weight - greatest).max(FLOOR);
         }
@@ -254,7 +272,7 @@ impl<const KINDS: usize> Bank<KINDS> {
 
     /// Moves the reference to the best filter, so that all stay small.
     fn recentre(&mut self) {
-        let by = self.filter(self.best()).state;
+        let by = self.best().2.state;
         for (sum, by) in self.reference.state.iter_mut().zip(by) {
             *sum += f64::from(by);
         }
@@ -268,20 +286,13 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// The mean of all hypotheses by their weights; the deviations include their disagreement.
     pub fn estimate(&self) -> Estimate {
         let audible = || {
-            self.places().filter(|it| self.filter(*it).log_weight >= AUDIBLE).map(
-                |(kind, place)| {
-                    let filter = &self.kinds[kind].filters[place];
-                    let [forth, back, frequency] = filter.state.map(f64::from);
-                    let weight = f64::from(expf(filter.log_weight));
-                    (
-                        weight,
-                        filter,
-                        0.5 * (forth - back),
-                        frequency,
-                        f64::from(self.ladder.wander(place)),
-                    )
-                },
-            )
+            let audible = self.filters().filter(|(.., filter)| filter.log_weight >= AUDIBLE);
+            audible.map(|(place, _, filter)| {
+                let [forth, back, frequency] = filter.state.map(f64::from);
+                let weight = f64::from(expf(filter.log_weight));
+                let wander = f64::from(self.ladder.wander(place.wander));
+                (weight, filter, 0.5 * (forth - back), frequency, wander)
+            })
         };
         let (mut total, mut offset, mut frequency) = (0.0, 0.0, 0.0);
         for (weight, _, its_offset, its_frequency, _) in audible() {
@@ -305,7 +316,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             wander += weight * its_wander * its_wander;
         }
         let [forth, back, rate] = self.reference.state;
-        let [best_forth, best_back, _] = self.filter(self.best()).state.map(f64::from);
+        let [best_forth, best_back, _] = self.best().2.state.map(f64::from);
         let base = 0.5 * (forth + back + best_forth + best_back);
         Estimate {
             time: self.reference.time,
@@ -319,24 +330,21 @@ impl<const KINDS: usize> Bank<KINDS> {
         }
     }
 
-    /// Where its filters are: kind and place.
-    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<KINDS> {
-        (0..KINDS).flat_map(|kind| (0..WANDERS).map(move |place| (kind, place)))
+    /// All filters, each with its place and its kind.
+    pub(super) fn filters(&self) -> impl Iterator<Item = (Place, &Kind, &Filter)> {
+        self.kinds.iter().enumerate().flat_map(|(kind, one)| {
+            let filters = one.filters.iter().enumerate();
+            filters.map(move |(wander, filter)| (Place { kind, wander }, one, filter))
+        })
     }
 
-    pub(super) fn filter(&self, (kind, place): (usize, usize)) -> &Filter {
-        &self.kinds[kind].filters[place]
-    }
-
-    /// Where the most probable filter is.
-    pub(super) fn best(&self) -> (usize, usize) {
-        let weight = |place: &(usize, usize)| self.filter(*place).log_weight;
-        self.places().max_by(|one, other| weight(one).total_cmp(&weight(other))).unwrap_or((0, 0))
-    }
-
-    /// The log weight that a filter has without evidence.
-    pub(super) fn prior(&self, kind: usize, place: usize) -> f32 {
-        self.kinds[kind].noise.prior() + self.ladder.prior(place)
+    /// The most probable filter.
+    pub(super) fn best(&self) -> (Place, &Kind, &Filter) {
+        let kind = &self.kinds[0];
+        let first = (Place { kind: 0, wander: 0 }, kind, &kind.filters[0]);
+        self.filters()
+            .max_by(|(.., one), (.., other)| one.log_weight.total_cmp(&other.log_weight))
+            .unwrap_or(first)
     }
 }
 

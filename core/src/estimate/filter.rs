@@ -16,8 +16,6 @@ pub const FORTH: usize = 0;
 pub const BACK: usize = 1;
 /// The third coordinate.
 const FREQUENCY: usize = 2;
-/// Pairs of coordinates, in the order of [`Filter::cross`].
-const PAIRS: [(usize, usize); 3] = [(FORTH, BACK), (FORTH, FREQUENCY), (BACK, FREQUENCY)];
 
 /// White noise of the phase, (0.1 ns)²/s in µs²/s: keeps the prediction from certainty.
 const PHASE_NOISE: f32 = 1e-8;
@@ -40,7 +38,7 @@ pub struct Filter {
     /// the reference.
     pub state: [f32; 3],
     pub variance: [f32; 3],
-    /// Covariances of the [`PAIRS`].
+    /// Covariances, in the order of [`products`].
     pub cross: [f32; 3],
     /// Logarithm of the hypothesis' weight, the best one's being zero.
     pub log_weight: f32,
@@ -71,6 +69,7 @@ impl Filter {
 
     /// How much longer one direction took than predicted.
     pub fn innovation(&self, delays: &Delays, direction: usize) -> f32 {
+        let direction = direction.min(BACK);
         delays.seen[direction] - self.state[direction] + delays.half * self.state[FREQUENCY]
     }
 
@@ -82,6 +81,7 @@ impl Filter {
         noise: Noise,
         scale: Scale,
     ) -> Explanation {
+        let direction = direction.min(BACK);
         // The delay is that of the exchange's middle, less what the clock gains on the way.
         let gain = self.covariances(direction, delays.half);
         let predicted = (gain[direction] - delays.half * gain[FREQUENCY]).max(0.0);
@@ -94,8 +94,8 @@ impl Filter {
             self.variance[place] -= gain[place] * gain[place] * shrink;
             self.variance[place] = self.variance[place].max(least[place]);
         }
-        for (cross, (one, other)) in self.cross.iter_mut().zip(PAIRS) {
-            *cross -= gain[one] * gain[other] * shrink;
+        for (cross, product) in self.cross.iter_mut().zip(products(gain)) {
+            *cross -= product * shrink;
         }
         self.bound();
         explanation
@@ -118,8 +118,7 @@ impl Filter {
             *variance = variance.max(least);
         }
         let deviation = self.variance.map(sqrtf);
-        for (cross, (one, other)) in self.cross.iter_mut().zip(PAIRS) {
-            let greatest = deviation[one] * deviation[other];
+        for (cross, greatest) in self.cross.iter_mut().zip(products(deviation)) {
             if cross.abs() > greatest {
                 *cross = cross.signum() * CORRELATION * greatest;
             }
@@ -154,12 +153,11 @@ impl Filter {
         for (filter, share) in parts {
             let from_mean: [f32; 3] =
                 core::array::from_fn(|place| filter.state[place] - merged.state[place]);
+            let cross = products(from_mean);
             for place in 0..3 {
                 let spread = from_mean[place] * from_mean[place];
                 merged.variance[place] += share * (filter.variance[place] + spread);
-                let (one, other) = PAIRS[place];
-                let spread = from_mean[one] * from_mean[other];
-                merged.cross[place] += share * (filter.cross[place] + spread);
+                merged.cross[place] += share * (filter.cross[place] + cross[place]);
             }
         }
         merged
@@ -172,9 +170,16 @@ impl Filter {
     }
 }
 
+/// What pairs of coordinates make: both directions, and each of them with the frequency.
+fn products([forth, back, frequency]: [f32; 3]) -> [f32; 3] {
+    [forth * back, forth * frequency, back * frequency]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PAIRS: [(usize, usize); 3] = [(FORTH, BACK), (FORTH, FREQUENCY), (BACK, FREQUENCY)];
 
     fn filter() -> Filter {
         Filter {

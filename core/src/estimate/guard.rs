@@ -6,10 +6,10 @@
 //! direction alone stays an outlier on purpose, for it looks the same as a step that is too small
 //! to violate anything. Source: `ALGORITHM` §7.
 
-use heapless::HistoryBuf;
+use heapless::Deque;
 use libm::sqrtf;
 
-use super::bank::Bank;
+use super::bank::{Bank, Kind};
 use super::filter::{BACK, FORTH};
 use super::sample::Delays;
 
@@ -56,12 +56,12 @@ pub struct Guard {
     /// Samples since the last step, the start counting as one.
     since_step: u8,
     /// The last innovations of the best filter, µs.
-    innovations: HistoryBuf<[f32; 2], WINDOW>,
+    innovations: Deque<[f32; 2], WINDOW>,
 }
 
 impl Guard {
     pub const fn new() -> Self {
-        Self { violations: 0, since_step: 0, innovations: HistoryBuf::new() }
+        Self { violations: 0, since_step: 0, innovations: Deque::new() }
     }
 
     /// A further sample contradicts what is believed. Whether that proves that it is wrong.
@@ -74,16 +74,24 @@ impl Guard {
         true
     }
 
+    /// An exchange was `innovation` later than predicted, there and back.
+    fn remember(&mut self, innovation: [f32; 2]) {
+        if self.innovations.is_full() {
+            self.innovations.pop_front();
+        }
+        // There is room now.
+        let _ = self.innovations.push_back(innovation);
+    }
+
     /// The window's least innovations in both directions, if both have become longer.
     fn longer_route(&self, jitters: f32) -> Option<[f32; 2]> {
-        if self.innovations.len() < WINDOW {
+        if !self.innovations.is_full() {
             return None;
         }
-        let all = || self.innovations.oldest_ordered();
-        let least = |direction: usize| {
-            all().map(|innovation| innovation[direction]).fold(f32::MAX, f32::min)
-        };
-        let least = [least(FORTH), least(BACK)];
+        let all = || self.innovations.iter();
+        let least = all().fold([f32::MAX; 2], |[forth, back], seen| {
+            [forth.min(seen[FORTH]), back.min(seen[BACK])]
+        });
         let limit = least[FORTH] + least[BACK] + AGREEMENT * jitters;
         let agreeing = all().filter(|seen| seen[FORTH] + seen[BACK] < limit).count();
         let longer = least.iter().all(|delay| *delay > LONGER * jitters);
@@ -96,22 +104,22 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// proves them wrong. [`Verdict::Violated`] means that it must not be taken in.
     pub(super) fn judge(&mut self, delays: &Delays) -> Verdict {
         self.guard.since_step = self.guard.since_step.saturating_add(1);
-        let best = self.best();
+        let (best, _, best_filter) = self.best();
+        let hearable = best_filter.log_weight - HEARD;
         let mut fast = [true; 2];
         let mut innovation = [0.0; 2];
-        for (kind, place) in self.places() {
-            let (noise, scales) = (self.kinds[kind].noise, self.kinds[kind].scales);
-            let mut filter = self.kinds[kind].filters[place];
-            if filter.log_weight < self.filter(best).log_weight - HEARD {
+        for (place, Kind { noise, scales, .. }, filter) in self.filters() {
+            if filter.log_weight < hearable {
                 continue;
             }
-            filter.predict(delays.gap, self.ladder.wander(place), noise, &scales);
-            for direction in [FORTH, BACK] {
+            let mut filter = *filter;
+            filter.predict(delays.gap, self.ladder.wander(place.wander), *noise, scales);
+            for direction in FORTH..BACK + 1 {
                 let symmetric = noise.symmetric_variance(scales[direction].jitter);
                 let limit = VIOLATION * sqrtf(filter.variance[direction] + symmetric) + TOLERANCE;
                 let seen = filter.innovation(delays, direction);
                 fast[direction] &= seen < -limit;
-                if (kind, place) == best {
+                if place == best {
                     innovation[direction] = seen;
                 }
             }
@@ -124,8 +132,8 @@ impl<const KINDS: usize> Bank<KINDS> {
             return Verdict::Reset;
         }
         self.guard.violations = 0;
-        self.guard.innovations.write(innovation);
-        let Some(longer) = self.follow_route(best) else { return Verdict::Taken };
+        self.guard.remember(innovation);
+        let Some(longer) = self.follow_route() else { return Verdict::Taken };
         for kind in &mut self.kinds {
             let doubt = kind.base_doubt();
             for filter in &mut kind.filters {
@@ -145,23 +153,23 @@ impl<const KINDS: usize> Bank<KINDS> {
         let base = 0.5 * (innovation[FORTH] + innovation[BACK]);
         let rate = offset / gap.max(SHORTEST_GAP);
         let frequency = if again || rate.abs() < FREQUENCY_STEP { rate } else { 0.0 };
-        for (kind, place) in self.places() {
-            let prior = self.prior(kind, place);
-            let doubt = self.kinds[kind].base_doubt();
-            let filter = &mut self.kinds[kind].filters[place];
-            filter.loosen(offset, sqrtf(base * base + doubt * doubt), frequency);
-            if base.abs() > offset.abs() {
-                filter.lengthen(base);
-            }
-            if again {
-                filter.log_weight = prior;
+        for kind in &mut self.kinds {
+            let doubt = kind.base_doubt();
+            for (wander, filter) in kind.filters.iter_mut().enumerate() {
+                filter.loosen(offset, sqrtf(base * base + doubt * doubt), frequency);
+                if base.abs() > offset.abs() {
+                    filter.lengthen(base);
+                }
+                if again {
+                    filter.log_weight = kind.noise.prior() + self.ladder.prior(wander);
+                }
             }
         }
     }
 
     /// By how much the route has become longer, each way.
-    fn follow_route(&mut self, best: (usize, usize)) -> Option<f32> {
-        let kind = &self.kinds[best.0];
+    fn follow_route(&mut self) -> Option<f32> {
+        let (_, kind, _) = self.best();
         // To a base delay that may change all the time, that is nothing new.
         if kind.noise.base_steps() > 0.0 {
             return None;
@@ -189,7 +197,7 @@ mod tests {
         let window = |innovations: &[[f32; 2]]| {
             let mut guard = Guard::new();
             for innovation in innovations {
-                guard.innovations.write(*innovation);
+                guard.remember(*innovation);
             }
             guard.longer_route(20.0)
         };

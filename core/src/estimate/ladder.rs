@@ -39,7 +39,8 @@ impl Ladder {
     }
 
     fn rung(self, place: usize) -> usize {
-        if place == ALARM { RUNGS.len() - 1 } else { usize::from(self.lowest) + place }
+        let last = RUNGS.len() - 1;
+        if place == ALARM { last } else { last.min(usize::from(self.lowest) + place) }
     }
 
     /// The wander at a place, µs/s per √s.

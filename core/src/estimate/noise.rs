@@ -180,14 +180,15 @@ impl Scale {
     /// The weighted mean of what several filters have learnt.
     pub fn average(learnt: &[[Self; 2]], weights: &[f32]) -> [Self; 2] {
         let total = weights.iter().sum::<f32>();
-        core::array::from_fn(|direction| {
-            let mean = |value: fn(&Self) -> f32| {
-                let values = learnt.iter().map(|scales| value(&scales[direction]));
-                values.zip(weights).map(|(value, weight)| value * weight).sum::<f32>() / total
-            };
-            Self { jitter: mean(|scale| scale.jitter), outliers: mean(|scale| scale.outliers) }
-                .bounded()
-        })
+        let mean = |value: fn(&[Self; 2]) -> f32| {
+            let values = learnt.iter().map(value);
+            values.zip(weights).map(|(value, weight)| value * weight).sum::<f32>() / total
+        };
+        let forth =
+            Self { jitter: mean(|[one, _]| one.jitter), outliers: mean(|[one, _]| one.outliers) };
+        let back =
+            Self { jitter: mean(|[_, one]| one.jitter), outliers: mean(|[_, one]| one.outliers) };
+        [forth.bounded(), back.bounded()]
     }
 
     fn bounded(self) -> Self {

@@ -143,7 +143,7 @@ impl Poll {
         };
         let before = self.interval;
         let highest = Span::from_nanos(before.as_nanos() / 100 * GROWTH_PERCENT);
-        self.interval = wanted.min(highest).clamp(least, Span::from_log2_secs(self.max));
+        self.interval = wanted.min(highest).max(least).min(Span::from_log2_secs(self.max));
         match self.interval.cmp(&before) {
             _ if self.start.is_some() => Schedule::Kept,
             Ordering::Greater => Schedule::At(self.interval),

@@ -279,8 +279,11 @@ impl<const PEERS: usize> Selection<PEERS> {
     ) -> Consensus {
         let bias =
             |index: usize| self.records.get(index).map_or_else(Bias::default, |one| one.bias);
-        let mut terms: Vec<Term, PEERS> =
-            truechimers.iter().map(|one| Term::new(one, point, bias(one.index))).collect();
+        let mut terms: Vec<Term, PEERS> = Vec::new();
+        for one in truechimers {
+            // There is a place for every peer.
+            let _ = terms.push(Term::new(one, point, bias(one.index)));
+        }
         let level = weights::weigh(&mut terms);
         let (offset, offset_deviation) = weights::average(&terms).unwrap_or(level);
         // Some may not have had a sample since the clock jumped.
@@ -298,7 +301,7 @@ impl<const PEERS: usize> Selection<PEERS> {
             record.bias.lower(anchor);
         }
         let (frequency, frequency_deviation) = frequency(truechimers, &selected);
-        let offset = (point + Span::from_secs_f64(offset)).clamp(hull.low, hull.high);
+        let offset = (point + Span::from_secs_f64(offset)).max(hull.low).min(hull.high);
         Consensus {
             selected,
             offset,

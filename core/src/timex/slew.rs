@@ -35,7 +35,7 @@ impl Slew {
 
     /// The counter time that it has run for at `at`, with the sign of the correction.
     pub(super) fn ran(self, at: Instant) -> Span {
-        let ran = (at - self.since).clamp(Span::ZERO, self.lasts.abs());
+        let ran = (at - self.since).max(Span::ZERO).min(self.lasts.abs());
         if self.lasts.is_negative() { -ran } else { ran }
     }
 

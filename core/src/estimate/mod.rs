@@ -11,8 +11,8 @@
 //! - `bank`: a filter for each hypothesis, weighted by how well it predicts;
 //! - `guard`: what no noise explains, that is steps and changes of the route.
 //!
-//! On a Cortex-M33 with single-precision floats a sample costs 20 filters 97,000 instructions and 8
-//! filters 39,000, without floats ten times that; 22 KiB of flash, 5 or 3 KiB of stack, 1,032 or 488
+//! On a Cortex-M33 with single-precision floats a sample costs 20 filters 91,000 instructions and 8
+//! filters 36,000, without floats ten times that; 22 KiB of flash, 5 or 3 KiB of stack, 1,032 or 488
 //! octets for each source (`cargo bench -p truechimer-tests --bench footprint`).
 //!
 //! Source: `ALGORITHM` §1 to §7.

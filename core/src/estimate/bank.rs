@@ -6,6 +6,7 @@ use libm::{expf, logf, sqrtf};
 use super::filter::{BACK, FORTH, Filter};
 use super::guard::{Guard, Verdict};
 use super::ladder::{Ladder, WANDERS};
+use super::line::Line;
 use super::noise::{Noise, Scale};
 use super::sample::{Delays, Reference, Sample, from_micros, micros};
 use super::{Estimate, FREQUENCY_PRIOR, START};
@@ -31,6 +32,9 @@ const AUDIBLE: f32 = -20.0;
 /// Samples that the noise is averaged over.
 const NOISE_MEMORY: f32 = 200.0;
 
+/// The first jitter over what the first round trips differ by on average: these few tell it to a
+/// half, and a filter that began too sure is worse off than one that began too doubtful.
+const FIRST_JITTER: f64 = 1.5;
 /// The least jitter to start with, µs.
 const LEAST_JITTER: f32 = 0.05;
 /// The standard deviation of a base delay after a change, in jitters.
@@ -74,6 +78,8 @@ pub struct Bank<const KINDS: usize> {
     pub(super) ladder: Ladder,
     pub(super) guard: Guard,
     reference: Reference,
+    /// As long as some filter's clock could have run straight since the first sample.
+    line: Option<Line>,
     /// Samples that the noise has been averaged over.
     averaged: f32,
     /// Which direction comes first; they take turns.
@@ -88,7 +94,7 @@ impl<const KINDS: usize> Bank<KINDS> {
         let round_trips = samples.map(|sample| micros(sample.forth + sample.back));
         let least = round_trips.iter().copied().fold(f64::MAX, f64::min);
         let mean = round_trips.iter().sum::<f64>() / START as f64;
-        let jitter = (mean - least).max(LEAST_JITTER.into()) as f32;
+        let jitter = (FIRST_JITTER * (mean - least)).max(LEAST_JITTER.into()) as f32;
         let base = 0.5 * least - f64::from(BASE_BELOW * jitter);
         let deviation = (0.5 * (round_trips[0] - least)) as f32 + 2.0 * jitter;
         let reference = Reference {
@@ -113,6 +119,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             ladder: Ladder::new(),
             guard: Guard::new(),
             reference,
+            line: Some(Line::new(first, frequency.as_ppm(), FREQUENCY_PRIOR * 1e6)),
             averaged: START as f32,
             back_first: false,
         };
@@ -142,6 +149,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             self.respawn();
             self.slide();
             self.normalize();
+            self.straighten(sample, verdict);
             self.recentre();
         }
         self.best().2.is_sound().then_some(verdict)
@@ -267,6 +275,28 @@ impl<const KINDS: usize> Bank<KINDS> {
         let greatest = self.best().2.log_weight;
         for filter in self.kinds.iter_mut().flat_map(|kind| &mut kind.filters) {
             filter.log_weight = (filter.log_weight - greatest).max(FLOOR);
+        }
+    }
+
+    /// Gives the filters whose clock could have run straight what a straight line tells: exactly
+    /// what they only know as well as normal distributions can.
+    fn straighten(&mut self, sample: &Sample, verdict: Verdict) {
+        let Some(line) = &mut self.line else { return };
+        let mut straight = verdict == Verdict::Taken && line.add(sample, self.reference.offset);
+        if straight && line.is_telling() {
+            straight = false;
+            let end = line.filter(&self.reference);
+            for kind in self.kinds.iter_mut().filter(|kind| kind.noise.is_one_sided()) {
+                for (place, filter) in kind.filters.iter_mut().enumerate() {
+                    if let Some(bent) = line.bend(&end, self.ladder.wander(place)) {
+                        *filter = Filter { log_weight: filter.log_weight, ..bent };
+                        straight = true;
+                    }
+                }
+            }
+        }
+        if !straight {
+            self.line = None;
         }
     }
 

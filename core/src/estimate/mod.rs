@@ -8,6 +8,7 @@
 //! - `noise`: how measurements err, and what one says under each hypothesis on that;
 //! - `filter`: what one hypothesis believes of offset, base delay and frequency;
 //! - `ladder`: the hypotheses on the clock's wander;
+//! - `line`: what the first samples say, before a filter's normal distribution fits them;
 //! - `bank`: a filter for each hypothesis, weighted by how well it predicts;
 //! - `guard`: what no noise explains, that is steps and changes of the route.
 //!
@@ -21,6 +22,7 @@ mod bank;
 mod filter;
 mod guard;
 mod ladder;
+mod line;
 mod noise;
 mod sample;
 #[cfg(test)]

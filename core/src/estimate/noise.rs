@@ -83,6 +83,11 @@ impl Noise {
         }
     }
 
+    /// Whether what is seen is never below a base delay that stays where it is.
+    pub const fn is_one_sided(self) -> bool {
+        matches!(self, Self::Queueing | Self::Asymmetric)
+    }
+
     /// Random steps of the base delay at each sample, in jitters.
     pub const fn base_steps(self) -> f32 {
         match self {

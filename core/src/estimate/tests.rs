@@ -1,6 +1,6 @@
 //! The estimator in small worlds, beside the yardstick.
 
-mod world;
+pub(super) mod world;
 mod yardstick;
 
 use std::{println, vec};
@@ -83,7 +83,7 @@ fn two_kinds_do_nearly_as_well() {
 fn sizes() {
     let (full, small) = (size_of::<Estimator>(), size_of::<Estimator<2>>());
     println!("20 filters {full} bytes, 8 filters {small} bytes");
-    assert!(full <= 1_300 && small <= 700);
+    assert!(full <= 1_400 && small <= 850);
 }
 
 /// An exchange at `secs` of free-running time, the source being `offset` seconds ahead of it and

@@ -13,10 +13,10 @@ use crate::units::{Instant, Span};
 const BURST_SPACING: Span = Span::from_secs(2);
 /// Answers that the burst is for: enough to be trusted and to know a frequency roughly.
 const BURST_ANSWERS: u32 = 4;
-/// After the burst the distance grows by 8/5 with each answer until it is the least interval.
-const RAMP: (i64, i64) = (8, 5);
-/// The interval grows by at most 18 % with an answer, and falls at once.
-const GROWTH_PERCENT: i64 = 118;
+/// After the burst the distance grows by 6/5 with each answer until it is the least interval.
+const RAMP: (i64, i64) = (6, 5);
+/// The interval grows by at most 30 % with an answer, and falls at once.
+const GROWTH_PERCENT: i64 = 130;
 /// Queries that may go unanswered before the distance doubles with each further one.
 const PATIENCE: u32 = 3;
 /// The first suspension after a server that cannot be used, doubled up to the longest.
@@ -30,7 +30,7 @@ const DENIED: Span = Span::from_secs(86_400);
 const VIOLATION_RETRY: Span = Span::from_secs(2);
 /// Least intervals since the first answer, before which the interval does not grow: the estimate
 /// is too young to say what another sample is worth.
-const HOLD: i64 = 9;
+const HOLD: i64 = 28;
 /// Intervals in the time in which an estimate forgets, for an offset known to a microsecond.
 const SAMPLES_AT_MICROSECOND: f64 = 0.46;
 /// How that grows with the offset's deviation: where the error is large, packets buy more.
@@ -240,17 +240,17 @@ mod tests {
     #[test]
     fn bursts_ramps_and_grows() {
         let mut poll = Poll::new(&PeerConfig::default(), 1.0);
-        let gaps = answers(&mut poll, Instant::default(), 60, CALM);
-        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 3.2, 5.12, 8.192, 13.1072]) {
+        let gaps = answers(&mut poll, Instant::default(), 70, CALM);
+        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 2.4, 2.88, 3.456, 4.1472]) {
             assert!(about(*gap, secs), "{gap} is not about {secs}");
         }
         let falls = |pair: &[Span]| pair[1] + pair[1].half() < pair[0];
         assert!(!gaps.windows(2).any(falls));
-        assert!(about(gaps[59], 1_024.0));
+        assert!(about(gaps[69], 1_024.0));
         assert_eq!(poll.exponent(), 10);
-        // Held at the least interval for nine of them, the time of the ramp included.
+        // Held at the least interval for 28 of them, the time of the ramp included.
         let held = gaps.iter().filter(|gap| about(**gap, 64.0)).count();
-        assert!((6..=8).contains(&held), "{held}");
+        assert!((20..=24).contains(&held), "{held}");
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         let Schedule::At(grown) = poll.answered(Verdict::Taken, Some(&calm), later) else {
             panic!()
         };
-        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 118);
+        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 130);
         let violated = poll.answered(Verdict::Violated, Some(&calm), later);
         assert_eq!(violated, Schedule::Within(Span::from_secs(2)));
         assert_eq!(poll.interval(), grown);

@@ -39,6 +39,11 @@ pub struct Case {
 const CHRONY_1: [f64; 4] = [35e-6, 109e-6, 475e-6, 1_603e-6];
 const SPACING_1: [f64; 4] = [320.0, 680.0, 800.0, 810.0];
 
+/// How many packets it sent in test 3 was not published: what chronyd 4.3 (Debian's) sent in these
+/// worlds under the simulator clknetsim, mean of 20 runs. It came within a tenth of what was
+/// published for test 1.
+const SPACING_3: [f64; 4] = [690.0, 740.0, 767.0, 815.0];
+
 pub const CASES: [Case; 5] = [
     Case {
         name: "test 1",
@@ -87,8 +92,7 @@ pub const CASES: [Case; 5] = [
         wander: 1e-9,
         network: Some((86_400.0, 1_800.0)),
         chrony: [7_273e-6, 9_528e-6, 10_706e-6, 26_105e-6],
-        // How many packets chrony sent was not published.
-        spacing: None,
+        spacing: Some(SPACING_3),
         target: [0.9, 0.75, 0.85, 0.5],
     },
 ];

@@ -137,9 +137,9 @@ impl Line {
             let inner = GOLDEN * (high - low);
             let (left, right) = (high - inner, low + inner);
             if self.slope(left).energy < self.slope(right).energy {
-                high = right
+                high = right;
             } else {
-                low = left
+                low = left;
             }
         }
         self.slope(0.5 * (low + high))

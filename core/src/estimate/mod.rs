@@ -112,6 +112,8 @@ pub struct Estimator<const KINDS: usize = ALL_KINDS> {
     stage: Stage<KINDS>,
 }
 
+// There is no heap to put the bank on.
+#[expect(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 enum Stage<const KINDS: usize> {
     /// The first samples, too few to know what noise there is.

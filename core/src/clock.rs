@@ -78,6 +78,8 @@ pub enum ClockError {
     Unsupported,
     /// The clock refused; the system's error number.
     Os(i32),
+    /// It has not answered in time.
+    NoReply,
 }
 
 impl fmt::Display for ClockError {
@@ -86,6 +88,7 @@ impl fmt::Display for ClockError {
             Self::NotPermitted => f.write_str("not permitted"),
             Self::Unsupported => f.write_str("not supported by this clock"),
             Self::Os(number) => write!(f, "system error {number}"),
+            Self::NoReply => f.write_str("no reply"),
         }
     }
 }

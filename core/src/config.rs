@@ -63,8 +63,14 @@ impl Default for PeerConfig {
 pub struct Config {
     /// Whether the clock may be changed; without it the engine only watches.
     pub control: bool,
-    /// The first correction is a step if it is greater than this, later ones never are.
+    /// A correction that may be a step is one if it is greater than this, either way.
     pub step_threshold: Span,
+    /// So many corrections, the first ones, may be steps; all if `None`. Unless it is none at all,
+    /// one more may be after somebody else moved the clock.
+    pub step_limit: Option<u32>,
+    /// An offset greater than this, in a clock that had been corrected, is not corrected without
+    /// the operator's word (ntpd's panic threshold); never if `None`.
+    pub panic_threshold: Option<Span>,
     /// The fastest slew either way, on top of the frequency.
     pub max_slew: FreqOffset,
     /// How many packets accuracy is worth: 1 is about as many as ntpd or chrony would send, 2 buys
@@ -77,6 +83,19 @@ pub struct Config {
     pub local_stratum: Option<u8>,
     /// How finely the local clock can be read, as a power of two seconds.
     pub precision: i8,
+    /// What [`Now::mono`](crate::units::Now::mono) is to the clock.
+    pub counter: Counter,
+}
+
+/// What the monotonic counter is to the disciplined clock. By it is seen whether somebody else
+/// moved the clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Counter {
+    /// The clock is made of it, and runs faster by what it was told: a software clock's counter.
+    #[default]
+    Raw,
+    /// It runs as the clock does, slews included, and only a step parts them: `CLOCK_MONOTONIC`.
+    Slewed,
 }
 
 impl Default for Config {
@@ -84,11 +103,14 @@ impl Default for Config {
         Self {
             control: true,
             step_threshold: Span::from_millis(100),
-            max_slew: FreqOffset::from_ppm(500), // as adjtime(2)
+            step_limit: Some(1),
+            panic_threshold: Some(Span::from_secs(1_000)), // RFC 5905 §7.2, PANICT
+            max_slew: FreqOffset::from_ppm(500),           // as adjtime(2)
             packets: 1.0,
             frequency: FreqOffset::ZERO,
             local_stratum: None,
             precision: -20,
+            counter: Counter::Raw,
         }
     }
 }

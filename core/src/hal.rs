@@ -92,7 +92,8 @@ pub trait DatagramSocket {
 
 /// A clock that can be disciplined: the parts of `ntp_adjtime` that the engine needs.
 pub trait AdjustableClock {
-    /// Reads the counter and the clock together.
+    /// Reads the counter and the clock together, for the engine looks for a millisecond between
+    /// them that it has no part in. Which counter: [`Config::counter`](crate::config::Config::counter).
     fn now(&self) -> Now;
 
     /// What this clock showed at `stamp`.
@@ -110,6 +111,12 @@ pub trait AdjustableClock {
     /// The clock runs as it did.
     fn adjust(&mut self, frequency: FreqOffset, slew: FreqOffset)
     -> Result<FreqOffset, ClockError>;
+
+    /// The rate that the clock had been given, and another one at which it was found when it was
+    /// adjusted last: somebody else changed it. Taken once.
+    fn take_found(&mut self) -> Option<(FreqOffset, FreqOffset)> {
+        None
+    }
 
     /// Tells others who ask the clock how good it is.
     ///

@@ -1,11 +1,12 @@
 //! What goes into the engine and what comes out of it.
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::clock::{ClockCommand, ClockReply};
 use crate::event::Event;
 use crate::peer::{PeerId, Reject};
-use crate::units::WallTime;
+use crate::units::{Span, WallTime};
 use crate::wire::Header;
 
 /// How a time of arrival or departure was taken, the best first.
@@ -70,7 +71,46 @@ pub enum Input<'a> {
     },
     /// What a clock command did.
     Clock(ClockReply),
+    /// What the operator wants; [`Output::Operator`] answers.
+    Operator(Request),
 }
+
+/// What an operator may want of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Request {
+    /// Believe the offset for which the clock is held, and step by it.
+    Accept,
+    /// Step by what the clock is behind, whatever the policy of steps.
+    Step,
+}
+
+/// Why the operator's wish is not granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Refusal {
+    /// There is nothing to accept.
+    NotHeld,
+    /// The clock is only watched.
+    NotControlled,
+    /// A command is with the clock already.
+    Busy,
+    /// No source has said how far the clock is off, or it was moved since.
+    NoOffset,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotHeld => "the clock is not held: there is nothing to accept",
+            Self::NotControlled => "the clock is only watched",
+            Self::Busy => "the clock has not answered the last command yet",
+            Self::NoOffset => "it is not known how far the clock is off",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}
 
 /// Something for the shell to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +141,8 @@ pub enum Output {
         /// Whether it came from a pool.
         pool: bool,
     },
+    /// What became of [`Input::Operator`]: the step that was ordered.
+    Operator(Result<Span, Refusal>),
     /// A peer's datagram was dropped; it has been counted.
     Rejected {
         /// Whose.

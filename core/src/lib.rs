@@ -25,7 +25,8 @@
 //!   without what was done to it, so that control never disturbs an estimate. Derived in
 //!   `core/ALGORITHM.md`, to which `ALGORITHM §` refers.
 //! - `select`: the majority among the sources, and what it says together.
-//! - `discipline`: step, slew, frequency, and the books of what the clock really did.
+//! - `discipline`: step, slew, frequency, when to do nothing without the operator's word, and the
+//!   books of what the clock really did, and of what others did to it.
 //! - [`timex`]: a clock in software, for hosts without one that can be disciplined.
 //! - [`server`], [`system`]: what others are told.
 //! - [`event`]: the one table of log messages.

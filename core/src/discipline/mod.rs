@@ -2,16 +2,24 @@
 //!
 //! The frequency is set to what the sources say of it, and what remains of the offset is taken
 //! away by running faster or slower for a while. Both are one number for the clock, its rate, and
-//! this keeps the books of what the clock really did. Only the first correction may be a step.
+//! this keeps the books of what the clock really did. By default only the first correction may be a
+//! step, and one after somebody else moved the clock.
 //!
 //! `ALGORITHM` §7's control. It never judges sources.
 
+mod command;
 mod free_run;
+mod jump;
+mod panic;
 
 pub use free_run::FreeRun;
 
-use crate::clock::{ClockCommand, ClockError, ClockReply};
+use self::command::Awaited;
+use self::jump::{Jump, Watch};
+use self::panic::Panic;
+use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, MAX_FREQUENCY};
+use crate::io::Refusal;
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
@@ -26,9 +34,6 @@ const LONGEST_SLEW: f64 = 1.0;
 /// While the clock is new a slew takes no longer than this, in seconds.
 const FIRST_SLEWS: f64 = 4.0;
 
-/// After a clock did not end a slew it is asked again.
-const RETRY: Span = Span::from_secs(16);
-
 /// The books of the clock, and what is to be done next.
 #[derive(Debug)]
 pub struct Discipline {
@@ -40,26 +45,41 @@ pub struct Discipline {
     frequency: FreqOffset,
     /// When the slew in progress ends.
     slew_end: Option<Instant>,
-    /// A correction has been made, so that steps are over.
+    /// A correction has been made.
     corrected: bool,
-    /// A command is with the clock and its reply has not come.
-    awaited: Option<ClockCommand>,
+    /// Whether there are steps at all.
+    may_ever_step: bool,
+    /// So many further corrections may be steps.
+    steps_left: Option<u32>,
+    panic: Panic,
+    watch: Watch,
+    /// Somebody else moved the clock, and it has not been corrected since.
+    jump: Option<Jump>,
+    awaited: Option<Awaited>,
+    /// A change of the rate was never answered: it may have been made or not.
+    lost_reply: bool,
     /// The consensus that is steered to, and the free-running time it was made for.
     target: Option<(Consensus, WallTime)>,
 }
 
 impl Discipline {
-    /// A clock that shows `local` and runs as `config` says.
-    pub fn new(config: &Config, local: WallTime) -> Self {
+    /// A clock that runs as `config` says.
+    pub fn new(config: &Config, now: Now) -> Self {
         Self {
             control: config.control,
             step_threshold: config.step_threshold,
             max_slew: config.max_slew.abs(),
-            free_run: FreeRun::new(local, config.frequency),
+            free_run: FreeRun::new(now.wall, config.frequency),
             frequency: config.frequency,
             slew_end: None,
             corrected: false,
+            may_ever_step: config.step_limit != Some(0),
+            steps_left: config.step_limit,
+            panic: Panic::new(config.panic_threshold),
+            watch: Watch::new(config.counter, now),
+            jump: None,
             awaited: None,
+            lost_reply: false,
             target: None,
         }
     }
@@ -87,22 +107,71 @@ impl Discipline {
         self.control
     }
 
-    /// Whether a correction has been made, so that steps are over.
-    pub const fn is_corrected(&self) -> bool {
-        self.corrected
+    /// Whether the next correction sets out anew: it is the first, or the first since a jump.
+    pub const fn is_unsettled(&self) -> bool {
+        !self.corrected || self.jump.is_some()
+    }
+
+    /// Whether it is not known what the clock is worth: somebody else moved it, or it may or may
+    /// not have taken a new rate.
+    pub const fn is_doubtful(&self) -> bool {
+        self.lost_reply || matches!(self.jump, Some(Jump { confirmed: false, .. }))
+    }
+
+    /// As [`is_doubtful`](Self::is_doubtful), or it has been moved since it was last watched.
+    pub fn is_doubtful_at(&self, now: Now) -> bool {
+        let moved = || self.watch.jump(now, self.free_run.rate()).is_some();
+        self.is_doubtful() || (!self.is_stepping() && moved())
+    }
+
+    /// Whether the sources' claim is beyond what is believed without the operator's word.
+    pub const fn is_held(&self) -> bool {
+        self.panic.is_held()
     }
 
     /// Whether a step is with the clock.
     pub const fn is_stepping(&self) -> bool {
-        matches!(self.awaited, Some(ClockCommand::Step(_)))
+        matches!(self.awaited, Some(Awaited { command: ClockCommand::Step(_), .. }))
     }
 
-    /// When the slew in progress is to be ended.
-    pub const fn deadline(&self) -> Option<Instant> {
-        match self.awaited {
-            None => self.slew_end,
-            Some(_) => None,
+    /// When the slew in progress is to be ended, or the reply to a command is overdue.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.awaited.map(|awaited| awaited.until).or(self.slew_end)
+    }
+
+    /// Looks whether somebody else has moved the clock, and books it as a step; says by how much.
+    /// `reply` is the clock's, if there is one.
+    pub fn watch(&mut self, now: Now, reply: Option<&ClockReply>) -> Option<Span> {
+        let stepped = match (self.is_stepping(), reply) {
+            (true, Some(ClockReply::Stepped { by, .. })) => *by,
+            (true, Some(ClockReply::Failed { command: ClockCommand::Step(_), .. })) => Span::ZERO,
+            // It may have been carried out already, or not yet.
+            (true, _) => return None,
+            (false, _) => Span::ZERO,
+        };
+        let by = self.watch.look(now, self.free_run.rate(), stepped)?;
+        self.free_run.step(by);
+        self.jump = Some(self.jump.unwrap_or_default().and(by));
+        Some(by)
+    }
+
+    /// Whether the sources may be asked out of turn, now that the clock was moved.
+    pub fn may_hurry(&mut self, now: Instant) -> bool {
+        self.watch.may_hurry(now)
+    }
+
+    /// After a jump, a source says that the clock is behind by `surprise` more than expected. If
+    /// that means that time has passed which the counter did not see, books it so and says how
+    /// much it was.
+    pub fn explain_jump(&mut self, surprise: Span) -> Option<Span> {
+        let jump = self.jump.as_mut()?;
+        if !jump.was_time(surprise) {
+            return None;
         }
+        let by = jump.by;
+        // The local clock went with the time: what was booked was no step.
+        self.free_run.step(-by);
+        Some(by)
     }
 
     /// The sources agree anew on what free-running `time` is worth. `interval` is the poll interval;
@@ -117,10 +186,18 @@ impl Discipline {
     ) -> Option<ClockCommand> {
         self.target = Some((consensus, time));
         let offset = self.offset(now.wall)?;
+        if let Some(jump) = &mut self.jump {
+            jump.confirmed = true;
+        }
         if !self.control || self.awaited.is_some() {
             return None;
         }
-        let command = if !self.corrected && offset.abs() > self.step_threshold {
+        let claimed = self.jump.unwrap_or_default().unexplained(offset);
+        if self.corrected && self.panic.judge(claimed) {
+            return None;
+        }
+        let may_step = self.steps_left != Some(0) || (self.jump.is_some() && self.may_ever_step);
+        let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
         } else {
             let spoils = consensus.offset_deviation / consensus.frequency_deviation;
@@ -131,9 +208,26 @@ impl Discipline {
                 .min(if settled { f64::INFINITY } else { FIRST_SLEWS });
             self.slew(now.mono, offset, consensus.frequency, secs)
         };
-        self.corrected = true;
-        self.awaited = Some(command);
-        Some(command)
+        Some(self.order(now, command, true))
+    }
+
+    /// The operator wants the clock to step by what it is behind, whatever the policy; `held` only
+    /// if it is held.
+    pub fn step(&mut self, now: Now, held: bool) -> Result<Span, Refusal> {
+        if held && !self.is_held() {
+            return Err(Refusal::NotHeld);
+        }
+        if !self.control {
+            return Err(Refusal::NotControlled);
+        }
+        if self.awaited.is_some() {
+            return Err(Refusal::Busy);
+        }
+        let offset = self.offset(now.wall).filter(|_| !self.is_doubtful());
+        let offset = offset.ok_or(Refusal::NoOffset)?;
+        self.panic.release();
+        self.order(now, ClockCommand::Step(offset), true);
+        Ok(offset)
     }
 
     fn slew(
@@ -155,48 +249,13 @@ impl Discipline {
     }
 
     /// The slew in progress is over.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<ClockCommand> {
-        self.deadline().filter(|end| *end <= now)?;
-        self.slew_end = None;
-        let command = ClockCommand::Adjust { frequency: self.frequency, slew: FreqOffset::ZERO };
-        self.awaited = Some(command);
-        Some(command)
-    }
-
-    /// What the clock did.
-    pub fn handle_reply(&mut self, now: Instant, reply: &ClockReply) {
-        match *reply {
-            ClockReply::Stepped { by, .. } => {
-                self.free_run.step(by);
-                self.slew_end = None;
-                self.awaited = None;
-            }
-            ClockReply::Adjusted { at, rate } => {
-                self.free_run.change_rate(at, rate);
-                if let Some(ClockCommand::Adjust { frequency, slew }) = self.awaited {
-                    self.awaited = None;
-                    // With a slew on top, the clock may have fallen short of it for that alone.
-                    self.frequency = if slew == FreqOffset::ZERO { rate } else { frequency };
-                }
-            }
-            ClockReply::Failed { command, error } => {
-                if self.awaited == Some(command) {
-                    self.awaited = None;
-                    match command {
-                        ClockCommand::Step(_) => self.corrected = false,
-                        _ => {
-                            let slewing = self.free_run.rate() != self.frequency;
-                            self.slew_end = slewing.then(|| now + RETRY);
-                        }
-                    }
-                }
-                // There is no point in asking again.
-                if matches!(error, ClockError::NotPermitted | ClockError::Unsupported) {
-                    self.control = false;
-                }
-            }
-            ClockReply::StatusSet => {}
+    pub fn handle_timeout(&mut self, now: Now) -> Option<ClockCommand> {
+        if self.awaited.is_some() {
+            return None;
         }
+        self.slew_end.take_if(|end| *end <= now.mono)?;
+        let command = ClockCommand::Adjust { frequency: self.frequency, slew: FreqOffset::ZERO };
+        Some(self.order(now, command, false))
     }
 }
 

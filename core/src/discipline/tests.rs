@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::ClockError;
 use crate::select::{Candidate, Selection};
 
 fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
@@ -25,7 +26,7 @@ fn now(secs: i64) -> Now {
 }
 
 fn discipline() -> Discipline {
-    Discipline::new(&Config::default(), now(0).wall)
+    Discipline::new(&Config::default(), now(0))
 }
 
 #[test]
@@ -59,15 +60,15 @@ fn slews_what_is_small_and_ends_it_in_time() {
     let ClockCommand::Adjust { frequency, slew } = command else { panic!("{command:?}") };
     assert_eq!(frequency, FreqOffset::from_ppm(20));
     assert!((slew.as_ppm() - 125.0).abs() < 1e-6);
-    assert_eq!(discipline.deadline(), None, "while the clock has not answered");
+    assert_eq!(discipline.deadline(), Some(now(20).mono), "for the clock to answer");
     discipline.handle_reply(
         now(0).mono,
         &ClockReply::Adjusted { at: now(10).wall, rate: frequency + slew },
     );
 
     assert_eq!(discipline.deadline(), Some(now(18).mono));
-    assert_eq!(discipline.handle_timeout(now(17).mono), None);
-    let command = discipline.handle_timeout(now(18).mono).unwrap();
+    assert_eq!(discipline.handle_timeout(now(17)), None);
+    let command = discipline.handle_timeout(now(18)).unwrap();
     assert_eq!(command, ClockCommand::Adjust { frequency, slew: FreqOffset::ZERO });
     // The clock has gained 8 s at 145 ppm by now, of which 20 were due.
     let local = now(18).wall + Span::from_micros(8 * 145);
@@ -99,4 +100,33 @@ fn only_watches_without_permission() {
     assert!(!discipline.is_controlling());
     assert_eq!(discipline.steer(now(2), behind, now(2).wall, Span::from_secs(16), true), None);
     assert_eq!(discipline.offset(now(2).wall), Some(Span::from_secs(1)));
+}
+
+#[test]
+fn a_late_reply_is_not_taken_for_the_next_one() {
+    let mut discipline = discipline();
+    let behind = consensus(Span::from_millis(1), FreqOffset::from_ppm(20));
+    let given_up =
+        discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16), true).unwrap();
+    assert_eq!(discipline.overdue(now(9).mono), None);
+    assert_eq!(discipline.overdue(now(10).mono), Some(given_up));
+    let failed = ClockReply::Failed { command: given_up, error: ClockError::NoReply };
+    discipline.handle_reply(now(10).mono, &failed);
+    assert!(discipline.is_doubtful() && discipline.is_changing(now(10).mono));
+    assert_eq!(discipline.handle_timeout(now(25)), None);
+    let ends = discipline.handle_timeout(now(26)).unwrap();
+    let slew = FreqOffset::ZERO;
+    assert_eq!(ends, ClockCommand::Adjust { frequency: FreqOffset::ZERO, slew });
+
+    let late = FreqOffset::from_ppm(145);
+    discipline.handle_reply(now(27).mono, &ClockReply::Adjusted { at: now(0).wall, rate: late });
+    assert_eq!(discipline.frequency(), FreqOffset::ZERO);
+    assert!(discipline.is_doubtful(), "the next one is still with the clock");
+    let rate = FreqOffset::ZERO;
+    discipline.handle_reply(now(27).mono, &ClockReply::Adjusted { at: now(26).wall, rate });
+    assert!(!discipline.is_doubtful());
+    // What it gained meanwhile is known.
+    let gained = Span::from_micros(26 * 145);
+    let free = discipline.free_run(now(26).wall);
+    assert!((free + gained - now(26).wall).abs() < Span::from_micros(1));
 }

@@ -1,5 +1,6 @@
 //! The coordinator: takes inputs to the part that decides on them and queues what comes of it.
 
+mod jump;
 mod report;
 mod snapshot;
 mod steer;
@@ -15,11 +16,12 @@ use heapless::{Deque, Vec};
 
 use self::report::Report;
 use self::sync::Sync;
-use crate::clock::ClockCommand;
+use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::config::{Config, PeerConfig};
 use crate::discipline::Discipline;
+use crate::estimate::Verdict;
 use crate::event::{Event, NotSyncedReason};
-use crate::io::{Input, Output, Stamp};
+use crate::io::{Input, Output, Request, Stamp};
 use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
 use crate::select::{Selection, Standing};
 use crate::system::SystemState;
@@ -60,6 +62,8 @@ struct Associate {
     peer: Peer,
     standing: Standing,
     received: Stamp,
+    /// What it said before somebody else moved the clock has not been confirmed since.
+    unconfirmed: bool,
 }
 
 /// What is to be done, in order. What is not taken stays queued for the next time.
@@ -82,7 +86,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         Self {
             peers: Vec::new(),
             selection: Selection::new(),
-            discipline: Discipline::new(config, now.wall),
+            discipline: Discipline::new(config, now),
             sync: Sync::new(config),
             report: Report::default(),
             precision: Span::from_log2_secs(config.precision),
@@ -105,6 +109,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 peer: Peer::new(config, first_query, frequency, self.packets),
                 standing: Standing::default(),
                 received: Stamp::default(),
+                unconfirmed: false,
             })
             .map_err(|_| TooManyPeers)?;
         Ok(PeerId(place as u16))
@@ -126,13 +131,17 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// the shell must take the outputs.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Outputs<'_> {
         let has_room = QUEUE - self.outputs.len() >= MAX_OUTPUTS;
+        if has_room {
+            let reply = if let Input::Clock(reply) = &input { Some(reply) } else { None };
+            self.watch_clock(now, reply);
+        }
         match input {
             Input::Timeout if has_room => self.handle_timeout(now),
             Input::Timeout => {}
             Input::Datagram { peer, from, received, bytes } => {
                 let busy = if !has_room {
                     Some(Reject::Busy)
-                } else if self.discipline.is_stepping() {
+                } else if self.discipline.is_changing(now.mono) {
                     Some(Reject::Stepping)
                 } else {
                     None
@@ -154,6 +163,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 }
             }
             Input::Clock(reply) => self.handle_clock(now, &reply),
+            Input::Operator(request) => self.handle_operator(now, request),
         }
         self.outputs()
     }
@@ -166,7 +176,8 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// The state that a server tells its clients.
     #[must_use]
     pub fn system(&self, now: Now) -> SystemState {
-        self.sync.system(now, self.discipline.offset(now.wall).unwrap_or_default())
+        let doubtful = self.discipline.is_doubtful_at(now);
+        self.sync.system(now, self.discipline.offset(now.wall).unwrap_or_default(), doubtful)
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
@@ -188,7 +199,11 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        if let Some(command) = self.discipline.handle_timeout(now.mono) {
+        if let Some(command) = self.discipline.overdue(now.mono) {
+            let error = ClockError::NoReply;
+            self.handle_clock(now, &ClockReply::Failed { command, error });
+            self.lose_sync(now);
+        } else if let Some(command) = self.discipline.handle_timeout(now) {
             self.command(command);
         } else if self.sync.handle_timeout(now.mono) {
             self.event(Event::ClockUnsynced);
@@ -256,9 +271,12 @@ impl<const PEERS: usize> Engine<PEERS> {
             }
             Received::Measured { exchange, change } => {
                 associate.received = received;
+                self.explain_jump(id, &exchange);
+                let Some(associate) = self.peers.get_mut(usize::from(id.0)) else { return };
                 let free = free_running(&self.discipline, &exchange);
-                let change = peer.learn(&free, now.mono).or(change);
-                self.peer_changed(now, id, change);
+                let (verdict, confirmed) = associate.peer.learn(&free, now.mono);
+                associate.unconfirmed &= verdict == Verdict::Violated;
+                self.peer_changed(now, id, confirmed.or(change));
                 self.steer(now, id, exchange.received);
             }
         }
@@ -284,6 +302,18 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.event(Event::PeersValid { valid, all: self.peers.len() as u16 });
         }
         self.report.consider(now.mono, &self.peers);
+    }
+
+    fn handle_operator(&mut self, now: Now, request: Request) {
+        let was_held = self.discipline.is_held();
+        let outcome = self.discipline.step(now, request == Request::Accept);
+        if let Ok(offset) = outcome {
+            if was_held {
+                self.event(Event::ClockReleased);
+            }
+            self.command(ClockCommand::Step(offset));
+        }
+        self.push(Output::Operator(outcome));
     }
 
     fn report_peer(&mut self, place: usize) {

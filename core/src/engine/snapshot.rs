@@ -22,9 +22,13 @@ pub struct Snapshot<'a> {
     pub offset: Option<Span>,
     /// Whether the clock is changed, or only watched.
     pub controlled: bool,
+    /// Whether the sources claim more than is believed without the operator's
+    /// [`Accept`](crate::io::Request::Accept).
+    pub held: bool,
     /// The rate at which the clock is kept.
     pub frequency: FreqOffset,
-    /// No error is greater, if the majority of the sources is honest; from the first source on.
+    /// No error is greater, if the majority of the sources is honest; from the first source on,
+    /// and after somebody else moved the clock from when they have confirmed it.
     pub error_bound: Option<Span>,
     /// What the error hardly exceeds: at least 99.9 % of the time it is less, unless the paths are
     /// asymmetric by more than a quarter or share an asymmetry. At most `error_bound`.
@@ -71,7 +75,7 @@ pub struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    fn new(place: usize, Associate { peer, standing, received }: &Associate) -> Self {
+    fn new(place: usize, Associate { peer, standing, received, .. }: &Associate) -> Self {
         Self {
             id: PeerId(place as u16),
             address: peer.address(),
@@ -98,15 +102,17 @@ impl<const PEERS: usize> Engine<PEERS> {
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot<'_> {
         let offset = self.discipline.offset(now.wall);
+        let known = offset.filter(|_| !self.discipline.is_doubtful_at(now));
         Snapshot {
             peers: &self.peers,
             system: self.system(now),
             synced: self.sync.is_synced(),
             offset,
             controlled: self.discipline.is_controlling(),
+            held: self.discipline.is_held(),
             frequency: self.discipline.frequency(),
-            error_bound: self.sync.error_bound(now.mono, offset.unwrap_or_default()),
-            likely_error: self.sync.likely_error(now.mono, offset.unwrap_or_default()),
+            error_bound: known.and_then(|offset| self.sync.error_bound(now.mono, offset)),
+            likely_error: known.and_then(|offset| self.sync.likely_error(now.mono, offset)),
         }
     }
 

@@ -23,7 +23,8 @@ impl<const PEERS: usize> Engine<PEERS> {
         let time = self.discipline.free_run(local);
         let mut candidates: Vec<Candidate, PEERS> = Vec::new();
         for (index, associate) in self.peers.iter_mut().enumerate() {
-            let Some(candidate) = candidate(&associate.peer, index, time, now.mono) else {
+            let candidate = candidate(&associate.peer, index, time, now.mono);
+            let Some(candidate) = candidate.filter(|_| !associate.unconfirmed) else {
                 associate.standing = Standing::Unusable;
                 continue;
             };
@@ -36,8 +37,10 @@ impl<const PEERS: usize> Engine<PEERS> {
             };
         }
         // The first correction may be a step, and who answers first is not therefore right.
-        let waiting = || self.peers.iter().any(|associate| associate.peer.is_undecided());
-        if !self.discipline.is_corrected() && waiting() {
+        let waiting = |one: &Associate| {
+            one.peer.is_undecided() || one.unconfirmed && one.peer.is_expected_to_answer()
+        };
+        if self.discipline.is_unsettled() && self.peers.iter().any(waiting) {
             return;
         }
         let consensus = self.selection.update(usize::from(sampled.0), time, &candidates);
@@ -52,7 +55,16 @@ impl<const PEERS: usize> Engine<PEERS> {
         let interval = peer.poll.interval();
         let settled = self.peers.iter().any(|one| one.peer.counters.used >= SETTLED_AFTER);
         self.sync.follow(now, &consensus, peer);
+        let was_held = self.discipline.is_held();
         let command = self.discipline.steer(now, consensus, time, interval, settled);
+        match (was_held, self.discipline.is_held()) {
+            (false, true) => {
+                let offset = self.discipline.offset(now.wall).unwrap_or_default();
+                self.event(Event::ClockHeld { offset });
+            }
+            (true, false) => self.event(Event::ClockReleased),
+            _ => {}
+        }
         match command {
             Some(ClockCommand::Adjust { frequency, .. }) => {
                 let offset = self.discipline.offset(now.wall).unwrap_or_default();
@@ -99,6 +111,14 @@ impl<const PEERS: usize> Engine<PEERS> {
             Some(true) => self.event(Event::ClockSynced),
             Some(false) => self.event(Event::ClockUnsynced),
             None => {}
+        }
+        self.set_status(now);
+    }
+
+    /// It is not known any more what the clock is worth.
+    pub(super) fn lose_sync(&mut self, now: Now) {
+        if self.sync.lose() {
+            self.event(Event::ClockUnsynced);
         }
         self.set_status(now);
     }

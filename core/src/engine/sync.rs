@@ -120,6 +120,13 @@ impl Sync {
         (synced != core::mem::replace(&mut self.synced, synced)).then_some(synced)
     }
 
+    /// Nobody knows what the clock is worth, until it follows something again; says whether it was
+    /// synchronised.
+    pub(super) const fn lose(&mut self) -> bool {
+        self.followed = None;
+        core::mem::replace(&mut self.synced, false)
+    }
+
     /// When the error bound becomes too great, if no source answers.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let followed = self.followed.as_ref().filter(|_| self.synced)?;
@@ -137,10 +144,11 @@ impl Sync {
         expired
     }
 
-    /// What a server tells its clients of a clock that is `offset` behind what it follows.
-    pub(super) fn system(&self, now: Now, offset: Span) -> SystemState {
+    /// What a server tells its clients of a clock that is `offset` behind what it follows, or not
+    /// even that is known.
+    pub(super) fn system(&self, now: Now, offset: Span, doubtful: bool) -> SystemState {
         match (&self.followed, self.local_stratum) {
-            (Some(followed), _) if self.synced => {
+            (Some(followed), _) if self.synced && !doubtful => {
                 let root_dispersion = followed.root_dispersion + offset.abs();
                 SystemState { root_dispersion, ..*followed }
             }

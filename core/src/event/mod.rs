@@ -141,6 +141,20 @@ pub enum Event<'a> {
     /// The ntp engine ended.
     EngineExiting => Debug, "ntp engine exiting";
 
+    // Operation, beside the reference
+
+    /// Somebody else moved the clock.
+    ClockJumped { offset: Span } => Warning, "local clock jumped by {}s", offset;
+    /// The sources claim an offset beyond the panic threshold.
+    ClockHeld { offset: Span } => Warning / Error,
+        "local clock held: offset {}s is beyond the panic threshold", offset;
+    /// They no longer do, or the operator has accepted it.
+    ClockReleased => Info, "local clock no longer held";
+    /// Somebody else changed the frequency, of which nothing is left.
+    FrequencyChanged { from: FreqOffset, to: FreqOffset } => Warning,
+        "clock frequency was changed by another from {} to {}ppm",
+        format_args!("{from:.6}"), format_args!("{to:.6}");
+
     // Processes and pipes
 
     /// The parent could not write to the ntp engine, which has died.

@@ -89,6 +89,16 @@ fn samples() -> Vec<Sample> {
         (PeersValid { valid: 3, all: 4 }, &["3", "4"], "3 out of 4 peers valid", Debug),
         (EngineExiting, &[], "ntp engine exiting", Debug),
 
+        // Operation, beside the reference
+        (ClockJumped { offset: Span::from_secs(-3_600) }, &["-3600.000000"],
+            "local clock jumped by -3600.000000s", Warning),
+        (ClockHeld { offset: Span::from_secs(1_800) }, &["1800.000000"],
+            "local clock held: offset 1800.000000s is beyond the panic threshold", Error),
+        (ClockReleased, &[], "local clock no longer held", Info),
+        (FrequencyChanged { from: FreqOffset::from_ppm(-3), to: FreqOffset::from_ppm_f64(12.5) },
+            &["-3.000000", "12.500000"],
+            "clock frequency was changed by another from -3.000000 to 12.500000ppm", Warning),
+
         // Processes and pipes
         (PipeWriteToChild, &[], "pipe write error (to child)", Error),
         (PipeWriteToParent, &[], "pipe write error (to parent)", Error),

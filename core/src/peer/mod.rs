@@ -254,6 +254,26 @@ impl Peer {
         self.query = None;
     }
 
+    /// It is to be asked at `at` already, and again until it answers, if it may be.
+    pub fn hurry(&mut self, at: Instant) {
+        if self.is_expected_to_answer() {
+            self.next_query = self.next_query.min(at);
+            self.poll.burst();
+        }
+    }
+
+    /// Time has passed that the counter did not see: what the server said is older than it seems.
+    pub fn handle_gap(&mut self, gap: Span) {
+        if let Some(remote) = &mut self.remote {
+            remote.at = remote.at + -gap;
+        }
+    }
+
+    /// Whether it would answer now, as far as is known.
+    pub const fn is_expected_to_answer(&self) -> bool {
+        self.trust.is_valid() && !self.poll.is_suspended()
+    }
+
     /// Tests a datagram that arrived at `received` by the local clock.
     pub fn handle_datagram(
         &mut self,
@@ -285,7 +305,7 @@ impl Peer {
 
     /// Takes an exchange, in free-running time, into the estimate, which decides when to ask next
     /// and whether a peer that was silent is the one that was trusted.
-    pub fn learn(&mut self, exchange: &Exchange, now: Instant) -> Option<Change> {
+    pub fn learn(&mut self, exchange: &Exchange, now: Instant) -> (Verdict, Option<Change>) {
         let could_judge = self.estimator.can_judge();
         let verdict = self.estimator.update(exchange);
         let estimate = self.estimator.estimate();
@@ -294,7 +314,8 @@ impl Peer {
             Schedule::At(span) => now + span,
             Schedule::Within(span) => self.next_query.min(now + span),
         };
-        if could_judge && verdict == Verdict::Taken { self.trust.confirmed() } else { None }
+        let confirmed = could_judge && verdict == Verdict::Taken;
+        (verdict, if confirmed { self.trust.confirmed() } else { None })
     }
 
     /// The next address is another server: of the one before only the frequency is kept. After

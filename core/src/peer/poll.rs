@@ -57,6 +57,7 @@ pub struct Poll {
     min: i8,
     max: i8,
     interval: Span,
+    iburst: bool,
     /// The burst's and the ramp's distance, while it is below the least interval.
     start: Option<Span>,
     packets: f64,
@@ -76,6 +77,7 @@ impl Poll {
             min,
             max: config.max_poll.clamp(min, MAX_POLL_LIMIT),
             interval,
+            iburst: config.iburst,
             start: config.iburst.then_some(BURST_SPACING.min(interval)),
             packets,
             first_answer: None,
@@ -104,6 +106,17 @@ impl Poll {
             interval * interval < power * power / 2
         };
         (self.min..=self.max).rev().find(|&exponent| !is_below(exponent)).unwrap_or(self.min)
+    }
+
+    /// Whether it has not been usable since its last answer that was.
+    pub const fn is_suspended(&self) -> bool {
+        self.suspensions > 0
+    }
+
+    /// As at the start, if there was a burst then: the clock was moved, and answers are wanted soon.
+    pub fn burst(&mut self) {
+        let least = Span::from_log2_secs(self.min);
+        self.start = self.iburst.then_some(BURST_SPACING.min(least));
     }
 
     /// From this query to the next.
@@ -171,6 +184,7 @@ impl Poll {
         self.max = self.max.max(self.min);
         self.interval = self.interval.times(2).min(Span::from_log2_secs(self.max));
         self.start = None;
+        self.iburst = false;
         self.suspend(rng)
     }
 

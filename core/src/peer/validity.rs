@@ -25,7 +25,7 @@ pub enum Reject {
     Duplicate,
     /// Its origin stamp is not our query's (test 2).
     Bogus,
-    /// The clock is being stepped: the reply's times are on both sides of it.
+    /// The clock is being changed: the reply's times are on both sides of it.
     Stepping,
     /// The engine's outputs have not been taken.
     Busy,

@@ -140,9 +140,11 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
 
     /// Handles the timers that are due, each peer's at most twice.
     fn fire(&mut self, sink: &mut impl FnMut(Output)) {
-        for _ in 0..2 * PEERS + BATCH {
+        for done in 0..2 * PEERS + BATCH {
             let now = self.clock.now();
-            if self.engine.next_deadline().is_none_or(|deadline| deadline > now.mono) {
+            let due = self.engine.next_deadline().is_some_and(|deadline| deadline <= now.mono);
+            // Once in any case: the engine looks whether somebody else moved the clock.
+            if done > 0 && !due {
                 break;
             }
             let _ = self.engine.handle(now, Input::Timeout);
@@ -159,6 +161,9 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
                 }
                 Output::Clock(command) => {
                     let reply = self.command(command);
+                    if let Some((from, to)) = self.clock.take_found() {
+                        sink(Output::Event(Event::FrequencyChanged { from, to }));
+                    }
                     let _ = self.engine.handle(self.clock.now(), Input::Clock(reply));
                 }
                 other => sink(other),

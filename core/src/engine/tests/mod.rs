@@ -3,6 +3,7 @@
 
 mod claims;
 mod clock;
+mod jumps;
 mod replies;
 mod selection;
 mod world;
@@ -16,7 +17,8 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::{ClockReply, ClockStatus};
+use crate::clock::ClockStatus;
+use crate::config::Counter;
 use crate::io::StampSource;
 use crate::units::{FreqOffset, NtpShort, NtpTimestamp, WallTime};
 use crate::wire::{Header, KissCode, LeapIndicator, Mode, Packet, ReferenceId};
@@ -42,7 +44,9 @@ struct Bench {
 
 impl Bench {
     fn new(config: PeerConfig) -> Self {
-        let mut engine = Engine::new(&Config::default(), at(0.0), [9; 32]);
+        let counter = Counter::Slewed;
+        let config_of_clock = Config { counter, ..Config::default() };
+        let mut engine = Engine::new(&config_of_clock, at(0.0), [9; 32]);
         engine.add_peer(at(0.0), &config).unwrap();
         Self {
             engine,
@@ -95,7 +99,7 @@ impl Bench {
                 Output::Event(event) => self.events.push(format!("{event}")),
                 Output::Rejected { reason, .. } => self.rejects.push(reason),
                 Output::BadPeer { .. } => self.bad_peers += 1,
-                Output::Resolve(_) => {}
+                Output::Resolve(_) | Output::Operator(_) => {}
             }
         }
     }
@@ -469,11 +473,10 @@ fn a_failed_command_is_told_and_watching_goes_on() {
     let mut engine: Engine<1> = Engine::new(&Config::default(), at(0.0), [1; 32]);
     let command = ClockCommand::Step(Span::from_secs(1));
     let failed = |error| Input::Clock(ClockReply::Failed { command, error });
-    let told: Vec<_> = engine.handle(at(1.0), failed(crate::clock::ClockError::Os(22))).collect();
+    let told: Vec<_> = engine.handle(at(1.0), failed(ClockError::Os(22))).collect();
     assert_eq!(told, [Output::Event(Event::Settimeofday)]);
     let command = ClockCommand::Adjust { frequency: FreqOffset::ZERO, slew: FreqOffset::ZERO };
-    let failed =
-        Input::Clock(ClockReply::Failed { command, error: crate::clock::ClockError::Os(1) });
+    let failed = Input::Clock(ClockReply::Failed { command, error: ClockError::Os(1) });
     let told: Vec<_> = engine.handle(at(1.0), failed).collect();
     assert_eq!(told, [Output::Event(Event::AdjfreqFailed)]);
 }

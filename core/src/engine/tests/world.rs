@@ -13,7 +13,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use super::super::{Engine, PeerSnapshot, Snapshot};
 use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::config::{Config, MAX_FREQUENCY, PeerConfig};
-use crate::io::{Input, Output, Stamp, StampSource};
+use crate::io::{Input, Output, Refusal, Request, Stamp, StampSource};
 use crate::peer::{PeerId, Reject};
 use crate::timex::SoftwareClock;
 use crate::units::{FreqOffset, Instant, Now, NtpShort, NtpTimestamp, Span, WallTime};
@@ -93,6 +93,11 @@ pub(super) struct World {
     pub(super) queries: Vec<(f64, SocketAddr)>,
     pub(super) commands: Vec<(f64, ClockCommand)>,
     pub(super) rejects: Vec<(f64, Reject)>,
+    /// What the operator was told.
+    pub(super) answers: Vec<Result<Span, Refusal>>,
+    /// The clock obeys, but its replies are kept back.
+    pub(super) hung: bool,
+    kept_back: Vec<ClockReply>,
     /// What the names of peers without an address resolve to.
     names: Vec<Vec<SocketAddr>>,
     in_flight: Vec<Arrival>,
@@ -130,6 +135,9 @@ impl World {
             queries: vec![],
             commands: vec![],
             rejects: vec![],
+            answers: vec![],
+            hung: false,
+            kept_back: vec![],
             names: vec![],
             in_flight: vec![],
             counter,
@@ -253,6 +261,33 @@ impl World {
         self.counter = end;
     }
 
+    /// Another program steps the clock.
+    pub(super) fn step_by_another(&mut self, by: Span) {
+        self.clock.step(self.counter, by);
+    }
+
+    /// The host sleeps; its counter stops, and its clock is put forward on waking, wrong by `off`.
+    pub(super) fn sleep(&mut self, span: Span, off: Span) {
+        self.in_flight.clear();
+        self.epoch += span;
+        self.clock.step(self.counter, span + off);
+    }
+
+    /// The clock's process wakes up.
+    pub(super) fn send_replies(&mut self) {
+        self.hung = false;
+        for reply in core::mem::take(&mut self.kept_back) {
+            let _ = self.engine.handle(self.now(), Input::Clock(reply));
+            self.drain();
+        }
+    }
+
+    pub(super) fn operator(&mut self, request: Request) -> Result<Span, Refusal> {
+        let _ = self.engine.handle(self.now(), Input::Operator(request));
+        self.drain();
+        self.answers.pop().unwrap()
+    }
+
     fn deliver(&mut self, at: Instant) {
         let Some(place) = self.in_flight.iter().position(|arrival| arrival.at == at) else {
             return;
@@ -274,7 +309,10 @@ impl World {
                 Output::Clock(command) => {
                     self.commands.push((time, command));
                     let reply = self.obey(command);
-                    let _ = self.engine.handle(self.now(), Input::Clock(reply));
+                    match self.hung {
+                        true => self.kept_back.push(reply),
+                        false => drop(self.engine.handle(self.now(), Input::Clock(reply))),
+                    }
                 }
                 Output::Resolve(peer) => {
                     let addresses = &self.names[usize::from(peer.0)];
@@ -282,6 +320,7 @@ impl World {
                 }
                 Output::Event(event) => self.events.push((time, format!("{event}"))),
                 Output::Rejected { reason, .. } => self.rejects.push((time, reason)),
+                Output::Operator(outcome) => self.answers.push(outcome),
                 Output::BadPeer { .. } => {}
             }
         }

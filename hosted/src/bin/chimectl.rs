@@ -32,6 +32,12 @@ enum Question {
     Status,
     /// What is known of each peer
     Peers,
+    /// Have a clock that is held step to what the sources say
+    ///
+    /// The daemon holds the clock when they claim an offset beyond `panic_threshold`.
+    Accept,
+    /// Have the clock step by its present offset, whatever `step` and the thresholds allow
+    Step,
 }
 
 fn main() -> ExitCode {
@@ -49,10 +55,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let command = match cli.command {
         Question::Status => Command::Status,
         Question::Peers => Command::Peers,
+        Question::Accept => Command::Accept,
+        Question::Step => Command::Step,
     };
     let text = match ask(&cli.socket, command)? {
         Answer::Status(status) if cli.json => serde_json::to_string_pretty(&status)? + "\n",
         Answer::Peers(peers) if cli.json => serde_json::to_string_pretty(&peers)? + "\n",
+        Answer::Step(by) if cli.json => format!("{{\n  \"step\": {by}\n}}\n"),
+        Answer::Step(by) => format!("the clock steps by {by:.6} s\n"),
         Answer::Status(status) => show_status(&status),
         Answer::Peers(peers) => show_peers(&peers),
         Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
@@ -66,7 +76,11 @@ fn show_status(status: &Status) -> String {
     let mut row = |name: &str, value: &dyn Display| text += &format!("{name:<16} {value}\n");
     let state = if status.synced { "synced" } else { "unsynced" };
     row("clock", &format_args!("{synced}{state}{synced:#}"));
-    let watched = if status.controlled { "" } else { ", only watched" };
+    let watched = match status {
+        Status { controlled: false, .. } => ", only watched",
+        Status { held: true, .. } => ", held: see chimectl accept",
+        _ => "",
+    };
     row("disciplined", &format_args!("{}{watched}", status.clock));
     row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
     row("offset", &micros(status.offset));

@@ -6,7 +6,7 @@ use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
-use super::read::{monotonic, realtime};
+use super::read::both;
 use crate::sys::{self, KernelStatus, RateLimits};
 
 /// A stamp older than this is not believed.
@@ -19,6 +19,8 @@ const FUTURE: Span = Span::from_millis(1);
 pub struct KernelClock {
     limits: RateLimits,
     rate: FreqOffset,
+    /// The rate that it had been given and the one that it was found at.
+    found: Option<(FreqOffset, FreqOffset)>,
 }
 
 impl KernelClock {
@@ -29,7 +31,7 @@ impl KernelClock {
     pub fn open() -> Result<Self, ClockError> {
         let limits = RateLimits::of_this_system();
         let rate = sys::read_rate(limits).map_err(error)?;
-        Ok(Self { limits, rate })
+        Ok(Self { limits, rate, found: None })
     }
 
     /// The rate that the clock was found at.
@@ -51,7 +53,8 @@ impl KernelClock {
 
 impl AdjustableClock for KernelClock {
     fn now(&self) -> Now {
-        Now { mono: monotonic(), wall: realtime() }
+        let (mono, wall) = both();
+        Now { mono, wall }
     }
 
     fn stamp(&self, stamp: RawStamp) -> Stamp {
@@ -76,8 +79,16 @@ impl AdjustableClock for KernelClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
+        let found = sys::read_rate(self.limits).map_err(error)?;
+        if found != self.rate {
+            self.found = Some((self.rate, found));
+        }
         self.rate = sys::adjust(frequency + slew, self.limits).map_err(error)?;
         Ok(self.rate)
+    }
+
+    fn take_found(&mut self) -> Option<(FreqOffset, FreqOffset)> {
+        self.found.take()
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

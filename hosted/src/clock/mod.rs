@@ -67,6 +67,13 @@ impl AdjustableClock for HostClock {
         }
     }
 
+    fn take_found(&mut self) -> Option<(FreqOffset, FreqOffset)> {
+        match self {
+            Self::Kernel(clock) => clock.take_found(),
+            Self::Software(clock) => clock.take_found(),
+        }
+    }
+
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
         match self {
             Self::Kernel(clock) => clock.set_status(status),

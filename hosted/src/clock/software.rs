@@ -45,18 +45,19 @@ impl SoftwareClock {
         self.timex.read(self.counter(mono))
     }
 
-    /// When it was that `CLOCK_REALTIME` showed `time`, not long ago.
+    /// What the oscillator had counted when `CLOCK_REALTIME` showed `time`, not long ago.
     fn locate(&self, time: WallTime) -> Option<Instant> {
         let (mono, real) = both();
         let age = real - time;
-        (-FUTURE..=OLDEST).contains(&age).then(|| mono + -age)
+        (-FUTURE..=OLDEST).contains(&age).then(|| self.counter(mono + -age))
     }
 }
 
 impl AdjustableClock for SoftwareClock {
+    /// The counter is the oscillator's: all that moves the clock is what it is told.
     fn now(&self) -> Now {
-        let mono = monotonic();
-        Now { mono, wall: self.read(mono) }
+        let mono = self.counter(monotonic());
+        Now { mono, wall: self.timex.read(mono) }
     }
 
     fn stamp(&self, stamp: RawStamp) -> Stamp {
@@ -67,7 +68,7 @@ impl AdjustableClock for SoftwareClock {
             _ => (None, StampSource::User),
         };
         match at {
-            Some(at) => Stamp { time: self.read(at), source },
+            Some(at) => Stamp { time: self.timex.read(at), source },
             None => Stamp { time: self.now().wall, source: StampSource::User },
         }
     }

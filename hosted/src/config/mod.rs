@@ -12,7 +12,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use truechimer_core::config::{Config as EngineConfig, PeerConfig};
+use truechimer_core::config::{Config as EngineConfig, Counter, PeerConfig};
 use truechimer_core::units::{FreqOffset, Span};
 
 pub use address::{AddressError, ServerAddress};
@@ -36,8 +36,12 @@ pub struct Config {
     pub clock: ClockKind,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
-    /// The first correction is a step if it is greater than this: 1 ns to 10^9 s.
+    /// A correction that may be a step is one if it is greater than this: 1 ns to 10^9 s.
     pub step_threshold: Span,
+    /// So many corrections, the first ones, may be steps; all if `None`.
+    pub step_limit: Option<u32>,
+    /// A greater offset than this is not corrected without the operator's word: 1 ns to 10^9 s.
+    pub panic_threshold: Option<Span>,
     /// The fastest slew, on top of the frequency: 1 to 100,000 ppm.
     pub max_slew: FreqOffset,
     /// How many packets accuracy is worth: 0.1 to 16, of which 1 is usual.
@@ -113,6 +117,8 @@ impl Default for Config {
             clock: ClockKind::default(),
             control: Some(DEFAULT_CONTROL.into()),
             step_threshold: engine.step_threshold,
+            step_limit: engine.step_limit,
+            panic_threshold: engine.panic_threshold,
             max_slew: engine.max_slew,
             packets: engine.packets,
             servers: Vec::new(),
@@ -153,6 +159,12 @@ impl Config {
     pub fn engine_config(&self, frequency: FreqOffset) -> EngineConfig {
         EngineConfig {
             step_threshold: self.step_threshold,
+            step_limit: self.step_limit,
+            panic_threshold: self.panic_threshold,
+            counter: match self.clock {
+                ClockKind::Kernel => Counter::Slewed,
+                ClockKind::Software => Counter::Raw,
+            },
             max_slew: self.max_slew,
             packets: self.packets,
             frequency,

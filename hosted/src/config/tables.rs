@@ -16,8 +16,15 @@ use super::{
     MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
 };
 
-/// The least and greatest `step_threshold`, seconds.
-const STEP_THRESHOLD: RangeInclusive<f64> = 1e-9..=1e9;
+/// The least and greatest `step_threshold` and `panic_threshold`, seconds.
+const THRESHOLD: RangeInclusive<f64> = 1e-9..=1e9;
+/// The least and greatest number for `step`.
+const STEPS: RangeInclusive<i64> = 0..=u32::MAX as i64;
+/// The words for it.
+const STEP_WORDS: [(&str, Option<u32>); 3] =
+    [("never", Some(0)), ("start", Some(1)), ("always", None)];
+/// The word for no `panic_threshold`.
+const PANIC_WORDS: [(&str, Option<Span>); 1] = [("never", None)];
 /// The least and greatest `max_slew`, ppm; the kernel's tick allows as much.
 const MAX_SLEW: RangeInclusive<f64> = 1.0..=100_000.0;
 /// The least and greatest `packets`.
@@ -35,6 +42,8 @@ struct File {
     clock: Option<Spanned<String>>,
     control: Option<String>,
     step_threshold: Number<f64>,
+    step: WordOrNumber<i64>,
+    panic_threshold: WordOrNumber<f64>,
     max_slew: Number<f64>,
     packets: Number<f64>,
     #[serde(default)]
@@ -102,6 +111,16 @@ enum Value<V> {
     Wrong(IgnoredAny),
 }
 
+type WordOrNumber<V> = Option<Spanned<Worded<V>>>;
+
+/// As [`Value`], or a word in its place.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Worded<V> {
+    Word(String),
+    Number(Value<V>),
+}
+
 /// The types of numbers in TOML.
 trait Numeric: Copy {
     const NAME: &str;
@@ -126,8 +145,17 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
     }
-    if let Some(secs) = source.in_range("step_threshold", &file.step_threshold, STEP_THRESHOLD)? {
+    if let Some(secs) = source.in_range("step_threshold", &file.step_threshold, THRESHOLD)? {
         config.step_threshold = Span::from_secs_f64(secs);
+    }
+    if let Some(step) = &file.step {
+        let count = |count| u32::try_from(count).ok();
+        config.step_limit = source.word_or_number("step", step, &STEP_WORDS, STEPS, count)?;
+    }
+    if let Some(threshold) = &file.panic_threshold {
+        let span = |secs| Some(Span::from_secs_f64(secs));
+        config.panic_threshold =
+            source.word_or_number("panic_threshold", threshold, &PANIC_WORDS, THRESHOLD, span)?;
     }
     if let Some(ppm) = source.in_range("max_slew", &file.max_slew, MAX_SLEW)? {
         config.max_slew = FreqOffset::from_ppm_f64(ppm);
@@ -190,6 +218,42 @@ impl Source<'_> {
             number.span(),
             format_args!("{key} = {read} is {problem}: {least} to {greatest} are allowed"),
         ))
+    }
+
+    fn word_or_number<V, T>(
+        &self,
+        key: &str,
+        given: &Spanned<Worded<V>>,
+        words: &[(&str, T)],
+        allowed: RangeInclusive<V>,
+        convert: impl FnOnce(V) -> T,
+    ) -> Result<T>
+    where
+        V: Numeric + PartialOrd + Display,
+        T: Copy,
+    {
+        let known = match given.get_ref() {
+            Worded::Word(word) => {
+                words.iter().find(|(known, _)| known == word).map(|known| known.1)
+            }
+            &Worded::Number(Value::Right(number)) if allowed.contains(&number) => {
+                return Ok(convert(number));
+            }
+            Worded::Number(_) => None,
+        };
+        let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let (read, words) = (self.quote(given.span()), words.join(", "));
+        known.ok_or_else(|| {
+            self.error(
+                given.span(),
+                format_args!(
+                    "{key} = {read} is unknown: {words} and {} from {} to {} are allowed",
+                    V::NAME,
+                    allowed.start(),
+                    allowed.end()
+                ),
+            )
+        })
     }
 
     fn clock(&self, clock: &Spanned<String>) -> Result<ClockKind> {

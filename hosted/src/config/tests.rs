@@ -7,6 +7,8 @@ const FULL: &str = r#"
 clock = "software"
 control = ""
 step_threshold = 2
+step = 3
+panic_threshold = "never"
 max_slew = 83333.5
 packets = 4
 
@@ -62,6 +64,8 @@ fn every_key() {
         clock: ClockKind::Software,
         control: None,
         step_threshold: Span::from_secs(2),
+        step_limit: Some(3),
+        panic_threshold: None,
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
         packets: 4.0,
         servers: vec![
@@ -103,9 +107,14 @@ fn defaults() {
     let config = parse("");
     assert_eq!(config, Config::default());
     assert_eq!(config.control.as_deref(), Some(Path::new("/run/chimed.sock")));
-    assert_eq!(config.engine_config(FreqOffset::ZERO), EngineConfig::default());
+    let engine = EngineConfig { counter: Counter::Slewed, ..EngineConfig::default() };
+    assert_eq!(config.engine_config(FreqOffset::ZERO), engine);
     assert_eq!(config.step_threshold, Span::from_millis(100));
     assert_eq!(config.max_slew, FreqOffset::from_ppm(500));
+    let limits =
+        ["never", "start", "always"].map(|word| parse(&format!("step = {word:?}")).step_limit);
+    assert_eq!(limits, [Some(0), Some(1), None]);
+    assert_eq!(parse("panic_threshold = 60").panic_threshold, Some(Span::from_secs(60)));
     assert_eq!(parse("[local]").local_stratum, Some(10));
     assert_eq!(parse("clock = \"software\"\n[software_clock]"), parse("clock = \"software\""));
     assert_eq!(parse("\u{feff}clock = \"kernel\"\r\n"), config);
@@ -133,6 +142,8 @@ fn the_core_gets_its_part() {
     let engine = EngineConfig {
         control: true,
         step_threshold: Span::from_secs(2),
+        step_limit: Some(3),
+        panic_threshold: None,
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
         packets: 4.0,
         frequency,

@@ -21,6 +21,10 @@ pub enum Command {
     Status,
     /// What is known of each peer.
     Peers,
+    /// The offset for which the clock is held is right: step by it.
+    Accept,
+    /// Step by what the clock is behind, whatever the policy.
+    Step,
 }
 
 /// A question.
@@ -41,7 +45,9 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Command::Peers`].
     Peers(Vec<Peer>),
-    /// The request could not be understood.
+    /// To [`Command::Accept`] and [`Command::Step`]: the step that the clock was told, in seconds.
+    Step(f64),
+    /// The request could not be understood or granted.
     Error(String),
 }
 
@@ -54,6 +60,8 @@ pub struct Status {
     pub clock: String,
     /// Whether the clock is disciplined, or only watched.
     pub controlled: bool,
+    /// Whether it is held because the sources claim more than the panic threshold.
+    pub held: bool,
     /// What clients are told: 1 to 15, or 16 without synchronisation.
     pub stratum: u8,
     /// What the clock follows.

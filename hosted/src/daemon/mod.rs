@@ -17,14 +17,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::{AdjustableClock, Channel};
-use truechimer_core::io::{Input, Output};
+use truechimer_core::io::{Input, Output, Request};
 use truechimer_core::run::Node;
 use truechimer_core::units::{FreqOffset, Span};
 use truechimer_core::{Engine, PeerId};
 
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
 use crate::config::{ClockKind, Config};
-use crate::control::Control;
+use crate::control::{Answer, Command, Control};
 use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
@@ -199,15 +199,32 @@ impl Daemon {
     }
 
     fn serve_control(&mut self) {
-        let reporter = status::Reporter {
-            node: &self.node,
-            names: &self.names,
-            polls: self.polls,
-            uptime: self.started.elapsed(),
-        };
-        if let Some(control) = &mut self.control {
-            control.serve(&self.log, |command| reporter.answer(command));
-        }
+        let Some(control) = &mut self.control else { return };
+        let (node, names) = (&mut self.node, &self.names);
+        let (polls, uptime) = (self.polls, self.started.elapsed());
+        let mut outputs = Vec::new();
+        control.serve(&self.log, |command| {
+            let now = node.clock.now();
+            let request = match command {
+                Command::Accept => Request::Accept,
+                Command::Step => Request::Step,
+                Command::Status | Command::Peers => {
+                    let reporter = status::Reporter { node, names, polls, uptime };
+                    return match command {
+                        Command::Peers => Answer::Peers(reporter.peers(now)),
+                        _ => Answer::Status(Box::new(reporter.status(now))),
+                    };
+                }
+            };
+            let mut answer = Answer::Error("the engine did not answer".into());
+            node.input(Input::Operator(request), &mut |output| match output {
+                Output::Operator(Ok(by)) => answer = Answer::Step(by.as_secs_f64()),
+                Output::Operator(Err(refusal)) => answer = Answer::Error(refusal.to_string()),
+                other => outputs.push(other),
+            });
+            answer
+        });
+        self.take(outputs);
     }
 
     /// Waits; true if somebody wants something of the control socket.

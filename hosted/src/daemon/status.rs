@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truechimer_core::config::MAX_STRATUM;
-use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::StampSource;
 use truechimer_core::run::Node;
 use truechimer_core::server::Refusal;
@@ -15,7 +14,7 @@ use truechimer_core::{PeerSnapshot, Reject};
 use super::MAX_PEERS;
 use super::resolve::Names;
 use crate::clock::HostClock;
-use crate::control::{Answer, Command, Peer, Status};
+use crate::control::{Peer, Status};
 use crate::net::Sockets;
 
 /// A daemon, seen from the control socket.
@@ -27,18 +26,12 @@ pub(super) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    pub(super) fn answer(&self, command: Command) -> Answer {
-        let now = self.node.clock.now();
-        match command {
-            Command::Status => Answer::Status(Box::new(self.status(now))),
-            Command::Peers => {
-                let snapshot = self.node.engine.snapshot(now);
-                Answer::Peers(snapshot.peers().map(|peer| self.peer(&peer, now)).collect())
-            }
-        }
+    pub(super) fn peers(&self, now: Now) -> Vec<Peer> {
+        let snapshot = self.node.engine.snapshot(now);
+        snapshot.peers().map(|peer| self.peer(&peer, now)).collect()
     }
 
-    fn status(&self, now: Now) -> Status {
+    pub(super) fn status(&self, now: Now) -> Status {
         let snapshot = self.node.engine.snapshot(now);
         let system = &snapshot.system;
         let served = &self.node.served;
@@ -49,6 +42,7 @@ impl Reporter<'_> {
                 HostClock::Software(_) => "software".into(),
             },
             controlled: snapshot.controlled,
+            held: snapshot.held,
             stratum: system.stratum,
             // Without synchronisation it is a kiss code, as in stratum 0.
             reference: system.reference_id.display(system.stratum % MAX_STRATUM).to_string(),

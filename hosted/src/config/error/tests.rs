@@ -47,7 +47,8 @@ const FILES: &[(&str, &str)] = &[
     (
         r#"clok = "kernel""#,
         "1:1: unknown key `clok`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
+         `software_clock`, `local`",
     ),
     (
         "[[pool]]\naddress = \"a\"\nprefer = true",
@@ -63,12 +64,14 @@ const FILES: &[(&str, &str)] = &[
     (
         "[ntp]\nx = 1",
         "1:2: unknown key `ntp`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
+         `software_clock`, `local`",
     ),
     (
         "\"\\u001b[31m\" = 1",
         "1:1: unknown key `�[31m`, expected one of `clock`, `control`, `step_threshold`, \
-         `max_slew`, `packets`, `server`, `pool`, `listen`, `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
+         `software_clock`, `local`",
     ),
     (
         r#"server.address = "a""#,
@@ -117,6 +120,26 @@ const FILES: &[(&str, &str)] = &[
     (
         "step_threshold = nan",
         "1:18: step_threshold = nan is out of range: 0.000000001 to 1000000000 are allowed",
+    ),
+    (
+        "step = \"sometimes\"",
+        "1:8: step = \"sometimes\" is unknown: \"never\", \"start\", \"always\" and an integer from 0 \
+         to 4294967295 are allowed",
+    ),
+    (
+        "step = -1",
+        "1:8: step = -1 is unknown: \"never\", \"start\", \"always\" and an integer from 0 to \
+         4294967295 are allowed",
+    ),
+    (
+        "panic_threshold = true",
+        "1:19: panic_threshold = true is unknown: \"never\" and a number from 0.000000001 to \
+         1000000000 are allowed",
+    ),
+    (
+        "panic_threshold = 0",
+        "1:19: panic_threshold = 0 is unknown: \"never\" and a number from 0.000000001 to \
+         1000000000 are allowed",
     ),
     ("max_slew = 0.5", "1:12: max_slew = 0.5 is out of range: 1 to 100000 are allowed"),
     ("max_slew = 100001", "1:12: max_slew = 100001 is out of range: 1 to 100000 are allowed"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
-use truechimer_tests::fake::FakeServer;
+use truechimer_tests::fake::{Datagram, FakeServer, Reply};
 use truechimer_tests::namespace::Namespace;
 use truechimer_tests::process::{Ended, finish};
 use truechimer_tests::{binaries, free_port, scratch};
@@ -37,13 +37,14 @@ const STATUS_ROWS: [&str; 15] = [
     "served",
 ];
 
-const STATUS_KEYS: [&str; 21] = [
+const STATUS_KEYS: [&str; 22] = [
     "clock",
     "clock_error",
     "controlled",
     "error_bound",
     "likely_error",
     "frequency",
+    "held",
     "leap",
     "listening",
     "offset",
@@ -165,6 +166,61 @@ pub(crate) fn json() -> Result<()> {
     }
     let status: Value = serde_json::from_str(&show(&chimed, &["status", "--json"])?)?;
     has_keys(&status, STATUS_KEYS)
+}
+
+/// The server goes off by more than is believed.
+pub(crate) fn accept() -> Result<()> {
+    let (fake, mut chimed) = gone_off(5_000)?;
+    chimed.process.wait_for_line("local clock held: offset ", LIMIT)?;
+    let rows = rows(&show(&chimed, &["status"])?)?;
+    ensure!(value(&rows, "disciplined")? == "software, held: see chimectl accept", "{rows:?}");
+    ensure!(value(&rows, "clock")? == "unsynced", "{rows:?}");
+    ensure!(seconds(value(&rows, "to host clock")?)?.abs() < 1.0, "{rows:?}");
+
+    let json: Value = serde_json::from_str(&show(&chimed, &["accept", "--json"])?)?;
+    let step = json["step"].as_f64().with_context(|| json.to_string())?;
+    ensure!((step - 5_000.0).abs() < 1.0, "{json}");
+    is_off_by(&chimed, 5_000.0)?;
+    chimed.process.wait_for_line("local clock no longer held", SOON)?;
+    let message = "chimectl: chimed refused: the clock is not held: there is nothing to accept\n";
+    failed(&run(chimed.control(), &["accept"])?, message)?;
+    drop(fake);
+    Ok(())
+}
+
+/// The server goes off by more than is stepped, which would be slewed for hours.
+pub(crate) fn step() -> Result<()> {
+    let (fake, chimed) = gone_off(20)?;
+    chimed.wait_until("an offset", LIMIT, |status| Ok(status.number("offset")?.abs() > 10.0))?;
+    let text = show(&chimed, &["step"])?;
+    ensure!(
+        text.starts_with("the clock steps by 19.") || text.starts_with("the clock steps by 20.")
+    );
+    ensure!(text.ends_with(" s\n"), "{text}");
+    is_off_by(&chimed, 20.0)?;
+    drop(fake);
+
+    let watching = Chimed::start("")?;
+    let message = "chimectl: chimed refused: it is not known how far the clock is off\n";
+    failed(&run(watching.control(), &["step"])?, message)
+}
+
+/// A synchronised daemon whose only server goes off by so many seconds.
+fn gone_off(seconds: u32) -> Result<(FakeServer, Chimed)> {
+    let fake = FakeServer::honest()?;
+    let chimed = Chimed::start(&server(fake.port, -2))?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    fake.follow(move |query| {
+        vec![Datagram::FromHere(Reply::honest(query).shifted(seconds).emit())]
+    });
+    Ok((fake, chimed))
+}
+
+fn is_off_by(chimed: &Chimed, seconds: f64) -> Result<()> {
+    let error = chimed.status()?.number("clock_error")?;
+    ensure!((error - seconds).abs() < 1.0, "{error} s off");
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    Ok(())
 }
 
 pub(crate) fn nobody_there() -> Result<()> {

@@ -41,6 +41,8 @@ fn main() {
         trial("control::status", &[], control::status),
         trial("control::peers", &[Need::Namespace], control::peers),
         trial("control::json", &[], control::json),
+        trial("control::accept", &[], control::accept),
+        trial("control::step", &[], control::step),
         trial("control::nobody_there", &[], control::nobody_there),
         trial("control::somebody_else", &[], control::somebody_else),
         trial("control::not_allowed", &[Need::Namespace], control::not_allowed),

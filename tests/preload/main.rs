@@ -21,6 +21,7 @@ fn main() {
         trial("calls::kernel_clock", &[Need::Strace, Need::Namespace], calls::kernel_clock),
         trial("simulated::ahead", &[Need::Namespace], simulated::ahead),
         trial("simulated::far_behind", &[Need::Namespace], simulated::far_behind),
+        trial("simulated::touched", &[Need::Namespace], simulated::touched),
     ];
     conclude(trials, THREADS);
 }

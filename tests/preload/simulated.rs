@@ -16,24 +16,34 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// By less than what is stepped.
 pub fn ahead() -> Result<()> {
-    becomes_right(0.05, 80.0, 0)
+    becomes_right(&format!("0.05 80 {LASTS}"), 0, &[])
 }
 
 /// By more, with a frequency beyond ±500 ppm, for which the tick is needed.
 pub fn far_behind() -> Result<()> {
-    becomes_right(-3_600.0, -700.0, 1)
+    becomes_right(&format!("-3600 -700 {LASTS}"), 1, &[])
 }
 
-/// From `offset` seconds ahead and `frequency` ppm fast. The namespace has no privilege over the
+/// Another program sets the clock and its frequency in the middle.
+pub fn touched() -> Result<()> {
+    for (jumped, steps) in [("0.05", 0), ("-0.05", 0), ("3600", 1), ("-3600", 1)] {
+        let jump = format!("local clock jumped by {jumped}");
+        let told = [&*jump, "clock frequency was changed by another from", "clock is now unsynced"];
+        becomes_right(&format!("0 80 {LASTS} {jumped} 30"), steps, &told)?;
+    }
+    Ok(())
+}
+
+/// From seconds ahead, ppm fast, and the simulator's other numbers. The namespace has no privilege over the
 /// machine's clock and no way to the server's address, should the simulator not be loaded.
-fn becomes_right(offset: f64, frequency: f64, steps: u32) -> Result<()> {
+fn becomes_right(numbers: &str, steps: u32, told: &[&str]) -> Result<()> {
     let directory = scratch()?;
     let text = "control = \"\"\nclock = \"kernel\"\n[[server]]\naddress = \"192.0.2.1\"\n";
     let file = write(directory.path(), "chimed.toml", text)?;
     let namespace = Namespace::new()?;
     let mut command = namespace.command("env");
     command.arg(format!("LD_PRELOAD={}", binaries::preload_simulator()?.display()));
-    command.args([format!("SIMULATOR={offset} {frequency} {LASTS}")]);
+    command.args([format!("SIMULATOR={numbers}")]);
     command.arg(binaries::released_chimed()?).args(["-d", "-v", "-f", &file]);
     let start = Instant::now();
     let (status, lines) = run(&mut command, LIMIT)?;
@@ -51,7 +61,8 @@ fn becomes_right(offset: f64, frequency: f64, steps: u32) -> Result<()> {
     ensure!(error.abs() < RIGHT, "{error} s off");
     ensure!(stepped == f64::from(steps), "{stepped} steps");
     ensure!((LASTS / 1100.0..LASTS / 15.0).contains(&queries), "{queries} queries");
-    for text in ["peer 192.0.2.1 now valid", "clock is now synced", "Terminating"] {
+    let always = ["peer 192.0.2.1 now valid", "clock is now synced", "Terminating"];
+    for text in always.iter().chain(told) {
         ensure!(lines.iter().any(|line| line.contains(text)), "`{text}` is not logged");
     }
     Ok(())

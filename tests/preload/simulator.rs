@@ -8,7 +8,8 @@
 //!
 //! `SIMULATOR=OFFSET FREQUENCY SECONDS` says how far the clock is ahead at first in seconds, how
 //! fast it runs in ppm, and for how long. Then the program gets SIGTERM, and a line on standard
-//! output says `simulator: ERROR QUERIES STEPS`.
+//! output says `simulator: ERROR QUERIES STEPS`. A fourth number is by how many seconds another
+//! program steps the clock in the middle, a fifth by how many ppm it changes `freq` then.
 
 #![cfg(target_os = "linux")]
 
@@ -46,6 +47,8 @@ struct World {
     frequency: f64,
     /// When it ends, s.
     end: f64,
+    /// What another program does in the middle: the step in s, and the change of `freq` in ppm.
+    other: Option<(f64, f64)>,
     timex: timex,
     sockets: BTreeMap<c_int, Socket>,
     queries: u32,
@@ -79,6 +82,7 @@ impl World {
         let mut numbers = text.split(' ').map_while(|number| number.parse::<f64>().ok());
         let mut next = || numbers.next().unwrap_or_default();
         let (offset, ppm, end) = (next(), next(), next());
+        let other = Some((next(), next())).filter(|what| *what != (0.0, 0.0));
         // SAFETY: timex is a C structure of integers, for which all zeros is a valid value.
         let mut timex: timex = unsafe { std::mem::zeroed() };
         timex.tick = NOMINAL_TICK;
@@ -89,6 +93,7 @@ impl World {
             offset,
             frequency: ppm * 1e-6,
             end,
+            other,
             timex,
             sockets: BTreeMap::new(),
             queries: 0,
@@ -104,6 +109,12 @@ impl World {
     }
 
     fn advance_to(&mut self, truth: f64) {
+        let middle = self.end / 2.0;
+        if let Some((step, ppm)) = self.other.take_if(|_| truth >= middle) {
+            self.advance_to(middle);
+            self.offset += step;
+            self.timex.freq += (ppm * 65_536.0) as c_long;
+        }
         self.monotonic += (truth - self.truth).max(0.0) * self.rate();
         self.truth = self.truth.max(truth);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use truechimer_core::Counters;
-use truechimer_core::event::Event;
+use truechimer_core::io::Output;
 
 use super::world::World;
 
@@ -141,8 +141,10 @@ impl Meter {
         }
     }
 
-    pub fn log(&mut self, time: f64, event: &Event<'_>) {
-        self.log.push((time, event.to_string()));
+    pub fn take_output(&mut self, time: f64, output: &Output) {
+        if let Output::Event(event) = output {
+            self.log.push((time, event.to_string()));
+        }
     }
 
     pub fn take(&mut self, reading: &Reading, roles: &[Role]) {

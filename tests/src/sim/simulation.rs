@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::hal::AdjustableClock;
-use truechimer_core::io::Output;
+use truechimer_core::io::{Input, Request};
 use truechimer_core::run::Node;
 use truechimer_core::units::{Instant, Span};
 use truechimer_core::{Engine, Snapshot, Standing};
@@ -202,6 +202,11 @@ impl<'a> Simulation<'a> {
             Event::ClockStep(by) => {
                 self.node.clock.timex.step(counter, Span::from_nanos(nanos(by)));
             }
+            Event::Accept => {
+                self.node.clock.counter = counter;
+                self.input(Input::Operator(Request::Accept));
+                self.call();
+            }
             Event::Suspend { lasts, clocks } => {
                 self.asleep = true;
                 let (counter, restore) = match clocks {
@@ -228,6 +233,11 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    fn input(&mut self, input: Input<'_>) {
+        let (meter, time) = (&mut self.meter, seconds(self.time));
+        self.node.input(input, &mut |output| meter.take_output(time, &output));
+    }
+
     /// The engine's turn.
     fn call(&mut self) {
         let counter = self.counter.read(self.time);
@@ -235,11 +245,7 @@ impl<'a> Simulation<'a> {
         self.node.socket.counter = counter;
         let meter = &mut self.meter;
         let time = seconds(self.time);
-        let mut sink = |output| {
-            if let Output::Event(event) = output {
-                meter.log(time, &event);
-            }
-        };
+        let mut sink = |output| meter.take_output(time, &output);
         while self.node.turn(&mut sink).is_ok() {}
         self.deadline = self.node.engine.next_deadline();
         let snapshot = self.node.engine.snapshot(self.node.clock.now());

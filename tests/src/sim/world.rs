@@ -85,6 +85,8 @@ pub enum Event {
     PhaseStep(f64),
     /// Another program steps the clock. The counter is as it was.
     ClockStep(f64),
+    /// The operator accepts the offset for which the clock is held.
+    Accept,
     /// The host sleeps: it handles nothing, and what arrives is lost.
     Suspend {
         /// For how long.

@@ -132,7 +132,7 @@ impl<C: Clock<T: Into<u64>>> AdjustableClock for &SystemClock<C> {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.change(|at, timex| timex.set_frequency(at, frequency + slew)))
+        Ok(self.change(|at, timex| timex.steer(at, frequency + slew)))
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

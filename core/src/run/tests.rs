@@ -145,7 +145,7 @@ impl AdjustableClock for Clock {
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
         let now = self.now().mono;
-        Ok(self.timex.set_frequency(now, frequency + slew))
+        Ok(self.timex.steer(now, frequency + slew))
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

@@ -1,46 +1,66 @@
 //! The single-shot slew (`adjtime(3)`, `ADJ_OFFSET_SINGLESHOT` of `adjtimex(2)`).
 
-use crate::units::{FreqOffset, Instant, Span};
+use super::scale::{HZ, SCALE_SHIFT};
 
-const SINGLESHOT_PPM: i32 = 500;
-/// The rate of a single-shot slew, 500 us/s (`MAX_TICKADJ` of Linux' `kernel/time/ntp.c`).
-pub const SINGLESHOT_RATE: FreqOffset = FreqOffset::from_ppm(SINGLESHOT_PPM);
-/// Counter time that corrects one unit of time.
-const DURATION_RATIO: i64 = 1_000_000 / SINGLESHOT_PPM as i64;
+/// The most that is slewed in a second, us (`MAX_TICKADJ`).
+const MAX_IN_A_SECOND: i64 = 500;
 
-/// A slew from its beginning, measured in counter time, whose whole nanoseconds it uses up: in
-/// corrected time it is at a fraction of a nanosecond almost always.
-#[derive(Debug, Clone, Copy)]
+/// What is still to be slewed, us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(super) struct Slew {
-    since: Instant,
-    /// How long it lasts, with the sign of the correction.
-    lasts: Span,
+pub(super) struct SingleShot(pub(super) i64);
+
+impl SingleShot {
+    /// What is added to each tick of the next second.
+    pub(super) fn per_tick(self) -> i64 {
+        (self.next_second() * 1_000 / HZ) << SCALE_SHIFT
+    }
+
+    /// For how many seconds at least [`per_tick`](Self::per_tick) stays what it is.
+    pub(super) const fn steady(self) -> u64 {
+        match self.0.unsigned_abs() {
+            0 => u64::MAX,
+            left => (left - 1) / MAX_IN_A_SECOND as u64,
+        }
+    }
+
+    /// `seconds` pass, all with the same [`per_tick`](Self::per_tick).
+    pub(super) fn pass(&mut self, seconds: u64) {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.0 -= self.next_second().saturating_mul(seconds);
+    }
+
+    fn next_second(self) -> i64 {
+        self.0.clamp(-MAX_IN_A_SECOND, MAX_IN_A_SECOND)
+    }
 }
 
-impl Slew {
-    /// Nothing to slew.
-    pub(super) const fn none(since: Instant) -> Self {
-        Self { since, lasts: Span::ZERO }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nanos(per_tick: i64) -> i64 {
+        (per_tick * HZ) >> SCALE_SHIFT
     }
 
-    /// A slew that starts at `at` in place of this one, and what was left of this one, in whole
-    /// nanoseconds. The fraction of a nanosecond that this leaves unsaid is slewed with the new
-    /// one, so that all that was asked is either corrected or returned.
-    pub(super) fn replace(self, at: Instant, by: Span) -> (Self, Span) {
-        let left = self.remaining(at);
-        let unsaid = self.lasts - self.ran(at) - left.times(DURATION_RATIO);
-        (Self { since: at, lasts: by.times(DURATION_RATIO) + unsaid }, left)
+    #[test]
+    fn half_a_millisecond_a_second() {
+        let mut slew = SingleShot(-1_234);
+        for (per_second, left) in [(-500_000, -734), (-500_000, -234), (-234_000, 0), (0, 0)] {
+            assert_eq!(nanos(slew.per_tick()), per_second);
+            slew.pass(1);
+            assert_eq!(slew, SingleShot(left));
+        }
     }
 
-    /// The counter time that it has run for at `at`, with the sign of the correction.
-    pub(super) fn ran(self, at: Instant) -> Span {
-        let ran = (at - self.since).max(Span::ZERO).min(self.lasts.abs());
-        if self.lasts.is_negative() { -ran } else { ran }
-    }
-
-    /// The correction that is still to come at `at`, rounded towards zero.
-    pub(super) fn remaining(self, at: Instant) -> Span {
-        Span::from_nanos((self.lasts - self.ran(at)).as_nanos() / DURATION_RATIO)
+    #[test]
+    fn many_seconds_at_once() {
+        for (left, steady) in [(0, u64::MAX), (1, 0), (500, 0), (501, 1), (-1_000, 1), (1_001, 2)] {
+            assert_eq!(SingleShot(left).steady(), steady, "{left} us");
+        }
+        let mut slew = SingleShot(i64::MIN);
+        let steady = slew.steady();
+        slew.pass(steady);
+        assert_eq!(slew, SingleShot(-308));
     }
 }

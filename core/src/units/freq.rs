@@ -51,6 +51,12 @@ impl FreqOffset {
         self.0.saturating_add(1 << 15) >> 16
     }
 
+    /// In 2^-32 ns/s; exact up to ±2^21 ppm, where it saturates.
+    #[must_use]
+    pub(crate) const fn as_scaled_nanos(self) -> i64 {
+        self.0.saturating_mul(1_000)
+    }
+
     /// In parts per million.
     #[must_use]
     pub fn as_ppm(self) -> f64 {

@@ -83,7 +83,7 @@ impl AdjustableClock for SoftwareClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.timex.set_frequency(self.counter(monotonic()), frequency + slew))
+        Ok(self.timex.steer(self.counter(monotonic()), frequency + slew))
     }
 
     /// Nobody asks this clock but its own process.

@@ -61,7 +61,7 @@ impl AdjustableClock for Clock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.timex.set_frequency(self.counter, frequency + slew))
+        Ok(self.timex.steer(self.counter, frequency + slew))
     }
 
     fn set_status(&mut self, _: &ClockStatus) -> Result<(), ClockError> {

@@ -125,7 +125,7 @@ impl World {
     ) -> Self {
         let counter = Instant::default();
         let mut clock = SoftwareClock::new(counter, local);
-        clock.set_frequency(counter, config.frequency);
+        clock.steer(counter, config.frequency);
         Self {
             engine: Engine::new(config, Now { mono: counter, wall: local }, [9; 32]),
             servers: vec![],
@@ -383,7 +383,7 @@ impl World {
             }
             ClockCommand::Adjust { frequency, slew } => {
                 let rate = (frequency + slew).clamp(-self.max_rate, self.max_rate);
-                let rate = self.clock.set_frequency(self.counter, rate);
+                let rate = self.clock.steer(self.counter, rate);
                 ClockReply::Adjusted { at: self.now().wall, rate }
             }
             ClockCommand::Status(_) => ClockReply::StatusSet,

@@ -195,3 +195,6 @@ impl SoftwareClock {
         self.base.set_rate(self.ntp.rate() + self.steering.as_scaled_nanos());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use truechimer_core::clock::{ClockError, ClockStatus};
 use truechimer_core::config::{DRIFT_TOLERANCE, NOT_BEFORE};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
-use truechimer_core::timex::SoftwareClock;
+use truechimer_core::timex::{self, NtpTime, Reply, Request, SoftwareClock};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 use crate::counter::{Ticks, half_turn, max};
@@ -69,6 +69,30 @@ impl<C: Clock<T: Into<u64>>> SystemClock<C> {
     /// does, so this is for the time before there is one.
     pub fn set(&self, time: WallTime) {
         self.change(|at, timex| *timex = SoftwareClock::new(at, time));
+    }
+
+    /// Does to the clock what `ntp_adjtime` does to a kernel's. While it corrects an offset, call
+    /// this or [`ntp_gettime`](Self::ntp_gettime) now and then: each reading passes through the
+    /// seconds since.
+    ///
+    /// # Errors
+    /// As [`SoftwareClock::ntp_adjtime`].
+    pub fn ntp_adjtime(&self, request: &Request) -> Result<Reply, timex::Error> {
+        self.change(|at, timex| timex.ntp_adjtime(at, request))
+    }
+
+    /// What `ntp_gettime` says of a kernel's clock.
+    #[must_use]
+    pub fn ntp_gettime(&self) -> NtpTime {
+        self.change(|at, timex| {
+            timex.advance(at);
+            timex.ntp_gettime(at)
+        })
+    }
+
+    /// A pulse per second came when the counter showed `at` ([`SoftwareClock::pulse`]).
+    pub fn pulse(&self, at: Instant) {
+        self.change(|_, timex| timex.pulse(at));
     }
 
     /// How good the clock is: as it was told last, the greatest error grown since as a clock may
@@ -136,6 +160,7 @@ impl<C: Clock<T: Into<u64>>> AdjustableClock for &SystemClock<C> {
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
+        self.change(|at, timex| timex.set_status(at, status));
         let told = Some((self.mono(), *status));
         critical_section::with(|cs| self.state.borrow(cs).status.set(told));
         Ok(())
@@ -154,6 +179,7 @@ mod tests {
     use super::*;
     use core::sync::atomic::{AtomicU32, Ordering};
     use embedded_time::fraction::Fraction;
+    use truechimer_core::timex::{ClockState, Settings, Status};
 
     /// 32 MHz, set by hand; zero means that it does not run.
     #[derive(Debug)]
@@ -224,6 +250,27 @@ mod tests {
         let stamp = handle.stamp(RawStamp::Counter(Instant::from_nanos(5_000_000_000)));
         assert_eq!(stamp.time, TIME + Span::from_micros(-1_998_000));
         assert_eq!(handle.stamp(RawStamp::Unknown).time, ten_seconds);
+    }
+
+    #[test]
+    fn has_the_interface_of_a_kernel() {
+        let clock = clock(1);
+        clock.set(TIME);
+        let (max_error, estimated_error) = (Span::ZERO, Span::ZERO);
+        let status = ClockStatus { synced: true, max_error, estimated_error };
+        assert_eq!((&clock).set_status(&status), Ok(()));
+        let frequency = Some(FreqOffset::from_ppm(-80));
+        let settings = Settings { frequency, ..Settings::NONE };
+        assert!(clock.ntp_adjtime(&Request::Set(settings)).is_ok());
+        clock.counter.advance(100_000);
+        let time = TIME + Span::from_secs(100) + Span::from_millis(-8);
+        let now = clock.ntp_gettime();
+        assert_eq!((now.time, now.state), (time, ClockState::Ok));
+        // A second begins with the clock's own: the hundredth is yet to come.
+        assert_eq!(now.maxerror, Span::from_micros(99 * 500));
+        clock.pulse(clock.mono());
+        let reply = clock.ntp_adjtime(&Request::READ).expect("reading is allowed");
+        assert!(reply.timex.status.contains(Status::PPSSIGNAL));
     }
 
     #[test]

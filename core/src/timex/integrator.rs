@@ -1,7 +1,7 @@
 //! From a reading of the counter to the time, at a constant rate.
 
-use super::scale::SECOND;
-use crate::units::{Instant, Span, WallTime};
+use super::scale::{SCALE_SHIFT, SECOND};
+use crate::units::{Instant, NANOS_PER_SEC, Span, WallTime};
 
 /// A clock that runs at `rate`. It is exact: what is rounded off when the anchor moves is kept, so
 /// the time depends on what the rate was when, not on how often that was asked.
@@ -39,7 +39,8 @@ impl Integrator {
 
     /// When the time is that of the anchor's second and `seconds` more, to the next nanosecond.
     pub(super) fn whole_second(&self, seconds: u64) -> Instant {
-        let wanted = i128::from(seconds) * 1_000_000_000 - i128::from(self.time.subsec_nanos());
+        let wanted =
+            i128::from(seconds) * i128::from(NANOS_PER_SEC) - i128::from(self.time.subsec_nanos());
         let wanted = wanted.saturating_mul(SECOND.into()) - i128::from(self.rest);
         let rate = i128::from(SECOND) + i128::from(self.rate);
         let elapsed = -(-wanted).div_euclid(rate);
@@ -63,13 +64,16 @@ impl Integrator {
         let elapsed = at - self.anchor;
         // Neither factor is beyond 2^63, so the sum fits.
         let total = i128::from(elapsed.as_nanos()) * i128::from(self.rate) + i128::from(self.rest);
-        let (gained, rest) = match i64::try_from(total) {
-            Ok(total) => (total.div_euclid(SECOND), total.rem_euclid(SECOND) as u64),
+        // Almost always the whole 2^-32 fit 64 bits, whose division is much the faster.
+        let (whole, fraction) = (total >> SCALE_SHIFT, total as u32);
+        let (gained, rest) = match i64::try_from(whole) {
+            Ok(whole) => (whole.div_euclid(NANOS_PER_SEC), whole.rem_euclid(NANOS_PER_SEC)),
             Err(_) => {
-                let second = i128::from(SECOND);
-                (total.div_euclid(second) as i64, total.rem_euclid(second) as u64)
+                let divisor = i128::from(NANOS_PER_SEC);
+                (whole.div_euclid(divisor) as i64, whole.rem_euclid(divisor) as i64)
             }
         };
+        let rest = rest.cast_unsigned() << SCALE_SHIFT | u64::from(fraction);
         (self.time + elapsed + Span::from_nanos(gained), rest)
     }
 }

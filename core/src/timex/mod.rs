@@ -1,13 +1,23 @@
-//! The kernel's clock, in software over any free-running counter.
+//! The kernel's clock, in software over any free-running counter, and what it shares with the
+//! kernel's own: the fields, modes, status bits, states and errors of `ntp_adjtime`.
 //!
-//! Decides what time a reading of the counter is, from a frequency, steps and a single-shot slew.
-//! It never reads the counter (each call is given its [`Instant`](crate::units::Instant)) and does
-//! not judge what the clock should be told: that is the discipline's.
+//! Decides what time a reading of the counter is, from what was asked of [`ntp_adjtime`] before.
+//! It does not judge what the clock should be told: that is the discipline's.
 //!
-//! Source: `adjtimex(2)` and `adjtime(3)` of Linux, `ntp_adjtime(2)` of FreeBSD. The rest of that
-//! interface (PLL and FLL, tick, leap seconds, TAI, PPS) grows here.
+//! Source: `adjtimex(2)` and `adjtime(3)` of Linux, `ntp_adjtime(2)` of FreeBSD; where these leave
+//! something open, what Linux 6.12 at 250 Hz does, with `CONFIG_NTP_PPS`.
+//!
+//! ```text
+//!   counter ──► integrator ──► time        exact: a rate, an anchor, what was rounded off
+//!                  ▲    │ a new second
+//!                  │    ▼
+//!   Request ──►  ntp: leap · pll · slew · pps ──► Reply
+//! ```
+//!
+//! [`ntp_adjtime`]: SoftwareClock::ntp_adjtime
 
 mod clock;
+mod counter;
 mod error;
 mod field;
 mod integrator;
@@ -25,6 +35,7 @@ mod state;
 mod status;
 
 pub use clock::{MAX_FREQUENCY, SoftwareClock};
+pub use counter::{Counter, CountingClock};
 pub use error::{Error, Value};
 pub use field::{Field, UnknownField};
 pub use modes::Modes;

@@ -2,7 +2,7 @@
 
 use super::scale::{MAX_FREQ, SCALE_SHIFT, shift_right, to_frequency};
 use super::{Pps, Status};
-use crate::units::{FreqOffset, Instant, Span, WallTime};
+use crate::units::{FreqOffset, Instant, NANOS_PER_SEC, Span, WallTime};
 
 /// For how many seconds a pulse is good (`PPS_VALID`).
 const VALID_SECONDS: u64 = 10;
@@ -16,8 +16,6 @@ const MAX_SHIFT: u8 = 8;
 const STREAK: i8 = 4;
 /// The greatest change of the frequency between intervals, ns/s (`PPS_MAXWANDER`).
 const MAX_WANDER: i64 = 100_000;
-
-const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// What the pulses have told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,6 +29,14 @@ impl SoftwareClock {
         Self { timex: timex::SoftwareClock::new(origin, real + offset), origin, oscillator }
     }
 
+    /// Does to it what `ntp_adjtime(3)` does to the kernel's clock.
+    ///
+    /// # Errors
+    /// As [`timex::SoftwareClock::ntp_adjtime`].
+    pub fn ntp_adjtime(&mut self, request: &timex::Request) -> Result<timex::Reply, timex::Error> {
+        self.timex.ntp_adjtime(self.counter(monotonic()), request)
+    }
+
     /// How far it is ahead of `CLOCK_REALTIME`.
     #[must_use]
     pub fn error(&self) -> Span {
@@ -86,8 +94,8 @@ impl AdjustableClock for SoftwareClock {
         Ok(self.timex.steer(self.counter(monotonic()), frequency + slew))
     }
 
-    /// Nobody asks this clock but its own process.
-    fn set_status(&mut self, _: &ClockStatus) -> Result<(), ClockError> {
+    fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
+        self.timex.set_status(self.counter(monotonic()), status);
         Ok(())
     }
 }
@@ -105,6 +113,12 @@ mod tests {
         assert!(close(clock.error(), Span::ZERO), "{}", clock.error());
         let rate = clock.adjust(FreqOffset::from_ppm(10), FreqOffset::from_ppm(5));
         assert_eq!(rate, Ok(FreqOffset::from_ppm(15)));
+
+        let status =
+            ClockStatus { synced: true, max_error: Span::ZERO, estimated_error: Span::ZERO };
+        assert_eq!(clock.set_status(&status), Ok(()));
+        let reply = clock.ntp_adjtime(&timex::Request::READ);
+        assert_eq!(reply.map(|reply| reply.state), Ok(timex::ClockState::Ok));
     }
 
     #[test]

@@ -1,26 +1,27 @@
-//! Disciplines a software clock over a counter that drifts, in virtual time, with the three things
-//! that can be done to a clock: step it, slew it, set its frequency.
+//! Disciplines a software clock over a counter that drifts, in virtual time, as a kernel's clock is
+//! disciplined: `ntp_adjtime` steps it once, then feeds its phase-locked loop.
 //!
 //! ```sh
 //! cargo run -p truechimer-examples --example software_clock -- -80
 //! ```
 //!
-//! The argument is what the counter gains on true time, in ppm; 80 if there is none. The rule here
-//! is a toy: `truechimer_core::Engine` judges what servers say, and estimates offset and frequency.
+//! The argument is what the counter gains on true time, in ppm; 80 if there is none. The offsets
+//! are the true ones here: `truechimer_core::Engine` estimates them from what servers say.
 
+use std::cell::Cell;
 use std::env;
 
 use anyhow::{Context, ensure};
 use truechimer_core::config::NOT_BEFORE;
-use truechimer_core::timex::SoftwareClock;
-use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
+use truechimer_core::timex::{Constant, CountingClock, Request, Resolution, Settings, Status};
+use truechimer_core::units::{FreqOffset, Instant, Span};
 
-/// No quartz is further off.
-const MAX_DRIFT_PPM: f64 = 500.0;
-const INTERVAL: Span = Span::from_secs(64);
-/// The clock is set at once if it is further off than this, and corrected gradually if not.
-const STEP_THRESHOLD: Span = Span::from_millis(100);
-const ROUNDS: i64 = 16;
+/// The loop takes 500 ppm, a little of which it needs to turn.
+const MAX_DRIFT_PPM: f64 = 400.0;
+/// The loop takes half a second; what is more than this is stepped.
+const STEP_THRESHOLD: Span = Span::from_millis(128);
+const SECONDS: i64 = 1_024;
+const REPORT_INTERVAL: i64 = 64;
 
 fn main() -> anyhow::Result<()> {
     let drift = env::args().nth(1).unwrap_or_else(|| "80".to_owned());
@@ -30,36 +31,28 @@ fn main() -> anyhow::Result<()> {
     let drift = FreqOffset::from_ppm_f64(ppm);
 
     // The clock starts 1.5 s behind, and knows nothing of its counter's drift.
-    let late = NOT_BEFORE + Span::from_millis(-1_500);
-    let mut clock = SoftwareClock::new(counter(Span::ZERO, drift), late);
-    for round in 0..ROUNDS {
-        let elapsed = INTERVAL.times(round);
-        let (at, truth) = (counter(elapsed, drift), NOT_BEFORE + elapsed);
-        let offset = truth - clock.read(at);
-        report(elapsed, &clock, truth, at);
-        if offset.abs() > STEP_THRESHOLD {
-            clock.step(at, offset);
+    let elapsed = Cell::new(Span::ZERO);
+    let counter = || Instant::default() + elapsed.get() + drift.gain(elapsed.get(), 0).0;
+    let mut clock = CountingClock::new(counter, NOT_BEFORE + Span::from_millis(-1_500));
+    for second in 0..SECONDS {
+        elapsed.set(Span::from_secs(second));
+        let offset = NOT_BEFORE + elapsed.get() - clock.time();
+        let settings = if offset.abs() > STEP_THRESHOLD {
+            Settings {
+                set_offset: Some(offset),
+                resolution: Some(Resolution::Nano),
+                status: Some(Status::PLL),
+                constant: Some(Constant::Time(0)),
+                ..Settings::NONE
+            }
         } else {
-            // What it lost since the last round is its frequency error. Only half of that is
-            // believed: with a network between, an offset is never exact.
-            let error = offset.as_secs_f64() / INTERVAL.as_secs_f64();
-            clock.set_frequency(at, clock.frequency() + FreqOffset::from_ratio(error / 2.0));
-            clock.slew(at, offset);
+            Settings { offset: Some(offset), ..Settings::NONE }
+        };
+        let reply = clock.ntp_adjtime(&Request::Set(settings))?;
+        if second % REPORT_INTERVAL == 0 {
+            let frequency = reply.timex.freq;
+            println!("{second:4} s  error {:+.9} s  frequency {frequency:+.3} ppm", -offset);
         }
     }
     Ok(())
-}
-
-/// What the counter shows when `elapsed` of true time has passed.
-fn counter(elapsed: Span, drift: FreqOffset) -> Instant {
-    Instant::default() + elapsed + drift.gain(elapsed, 0).0
-}
-
-fn report(elapsed: Span, clock: &SoftwareClock, truth: WallTime, at: Instant) {
-    println!(
-        "{:4} s  error {:+.9} s  frequency {:+8.3} ppm",
-        elapsed.as_secs_rounded(),
-        clock.read(at) - truth,
-        clock.frequency()
-    );
 }

@@ -114,10 +114,11 @@ impl SoftwareClock {
         self.steering
     }
 
-    /// What [`steer`](Self::steer) set.
+    /// What it gains on the counter by `freq`, `tick` and [`steer`](Self::steer), without offsets
+    /// that are being corrected.
     #[must_use]
-    pub const fn steering(&self) -> FreqOffset {
-        self.steering
+    pub fn frequency(&self) -> FreqOffset {
+        self.steering + FreqOffset::from_scaled_nanos(self.ntp.base_rate())
     }
 
     /// Sets `maxerror`, `esterror` and [`Status::UNSYNC`], and no other bit.

@@ -62,6 +62,11 @@ impl Ntp {
         self.tick_length * HZ - SECOND
     }
 
+    /// The same without offsets that are being corrected.
+    pub(super) const fn base_rate(&self) -> i64 {
+        self.tick_length_base * HZ - SECOND
+    }
+
     /// In how many of the seconds after `secs` at least the clock goes on as it does.
     pub(super) fn steady(&self, secs: i64) -> u64 {
         let correction = self.pll.per_tick(self.status);

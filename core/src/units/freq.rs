@@ -51,6 +51,11 @@ impl FreqOffset {
         self.0.saturating_add(1 << 15) >> 16
     }
 
+    /// From 2^-32 ns/s, rounded down to the resolution.
+    pub(crate) const fn from_scaled_nanos(scaled: i64) -> Self {
+        Self(scaled.div_euclid(1_000))
+    }
+
     /// In 2^-32 ns/s; exact up to ±2^21 ppm, where it saturates.
     #[must_use]
     pub(crate) const fn as_scaled_nanos(self) -> i64 {

@@ -321,6 +321,7 @@ fn steering_comes_on_top() {
     assert_eq!(clock.steer(START, rate), -MAX_FREQUENCY);
     assert_eq!(clock.steer(START, FreqOffset::from_ppm(10)), FreqOffset::from_ppm(10));
     assert_eq!(ahead(&clock, after_secs(1_000)), Span::from_millis(15));
+    assert_eq!(clock.frequency(), FreqOffset::from_ppm(15));
     assert_eq!(read(&mut clock, START).timex.freq, FreqOffset::from_ppm(5));
 }
 

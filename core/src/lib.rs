@@ -27,7 +27,8 @@
 //! - `select`: the majority among the sources, and what it says together.
 //! - `discipline`: step, slew, frequency, when to do nothing without the operator's word, and the
 //!   books of what the clock really did, and of what others did to it.
-//! - [`timex`]: a clock in software, for hosts without one that can be disciplined.
+//! - [`timex`]: `ntp_adjtime`: its types, and the kernel's clock in software for hosts without one
+//!   that can be disciplined.
 //! - [`server`], [`system`]: what others are told.
 //! - [`event`]: the one table of log messages.
 //! - [`config`]: what an operator may choose, and the numbers that are policy.

@@ -141,7 +141,7 @@ proptest! {
     #[test]
     fn never_goes_back(
         calls in vec((requests(0), -100_000..=100_000), 1..8),
-        advances in vec(prop_oneof![0i64..20, 0i64..10_000, 0i64..5_000 * SECOND], 30),
+        advances in vec(prop_oneof![0i64..20, 0i64..10_000, 0i64..500 * SECOND], 30),
     ) {
         let (mut clock, mut at) = (SoftwareClock::new(START, TIME), START);
         for (mut request, steering) in calls {

@@ -106,6 +106,7 @@ mod tests {
                 let expected = TIME + (at - START) + Span::from_nanos(gained);
                 prop_assert_eq!(clock.read(at), expected);
                 clock.move_anchor(at);
+                prop_assert_eq!(i128::from(clock.rest), sum.rem_euclid(i128::from(SECOND)));
             }
         }
 

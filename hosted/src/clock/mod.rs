@@ -20,7 +20,7 @@ pub enum HostClock {
     /// `CLOCK_REALTIME`.
     Kernel(KernelClock),
     /// One in this process.
-    Software(SoftwareClock),
+    Software(Box<SoftwareClock>),
 }
 
 impl HostClock {

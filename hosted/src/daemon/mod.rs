@@ -300,7 +300,7 @@ fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool
     match config.clock {
         ClockKind::Software => {
             let error = config.software_clock;
-            let clock = SoftwareClock::new(error.offset, error.frequency);
+            let clock = Box::new(SoftwareClock::new(error.offset, error.frequency));
             Ok((HostClock::Software(clock), FreqOffset::ZERO, true))
         }
         ClockKind::Kernel => {

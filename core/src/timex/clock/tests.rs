@@ -73,7 +73,8 @@ fn frequency_is_clamped_and_tick_is_not() {
         let frequency = Some(FreqOffset::from_ppm(asked));
         let reply =
             clock.ntp_adjtime(START, &Request::Set(Settings { frequency, ..Settings::NONE }));
-        assert_eq!(reply.map(|reply| reply.timex.freq), Ok(FreqOffset::from_ppm(got)));
+        let fields = reply.map(|Reply { timex, .. }| (timex.freq, timex.pps.ppsfreq));
+        assert_eq!(fields, Ok((FreqOffset::from_ppm(got), FreqOffset::from_ppm(got))));
     }
     let before = read(&mut clock, START);
     let refused = FreqOffset::from_ppm(2_147_483) + FreqOffset::from_ppm(1);

@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use truechimer_core::clock::{ClockCommand, ClockReply};
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::io::{Input, Output, Stamp, StampSource};
-use truechimer_core::timex::SoftwareClock;
+use truechimer_core::timex::{Request, SoftwareClock};
 use truechimer_core::units::{FreqOffset, Instant, Now, NtpShort, NtpTimestamp, Span, WallTime};
 use truechimer_core::wire::{Header, LeapIndicator, Mode, ReferenceId};
 use truechimer_core::{Engine, Estimator, Exchange};
@@ -63,16 +63,18 @@ pub fn estimator<const KINDS: usize>(meter: &mut impl Meter) -> u64 {
 /// A software clock with a frequency and a slew that is read.
 pub fn clock(meter: &mut impl Meter) -> u64 {
     #[inline(never)]
-    fn read(clock: &SoftwareClock, at: Instant) -> WallTime {
+    fn read(clock: &mut SoftwareClock, at: Instant) -> WallTime {
+        clock.advance(at);
         clock.read(at)
     }
     let mut clock = SoftwareClock::new(Instant::default(), EPOCH);
-    clock.set_frequency(Instant::default(), black_box(FreqOffset::from_ppm(80)));
-    clock.slew(Instant::default(), black_box(Span::from_secs(1)));
+    clock.steer(Instant::default(), black_box(FreqOffset::from_ppm(80)));
+    let slew = black_box(Request::SingleShot(Span::from_secs(1)));
+    let _ = clock.ntp_adjtime(Instant::default(), &slew);
     let mut sum = Sum::default();
     for (count, exchange) in exchanges() {
         let at = Instant::default() + (exchange.server_sent - EPOCH);
-        let time = meter.call(count >= FIRST, || read(&clock, at));
+        let time = meter.call(count >= FIRST, || read(&mut clock, at));
         sum.add(time.unix_secs().cast_unsigned());
         sum.add(time.subsec_nanos().into());
     }

@@ -1,13 +1,54 @@
-//! Answers to others' queries: pure, without memory of who asked.
+//! Answers to others' queries.
 //!
-//! [`respond`] decides whether a datagram deserves an answer and what it says; the caller decides
-//! who may ask ([`Verdict`]) and adds the transmit time as late as it can.
+//! [`Server`] is all of it: who may ask ([`AccessList`]) and how often ([`RateLimit`]), what is
+//! answered, the interleaved mode (RFC 9769), leap seconds that are spread ([`Smear`]), control
+//! messages for monitoring, counters. [`respond`] is what it is built around, without memory of
+//! who asked.
+//!
+//! ```text
+//! datagram ──► query ──► access ──► rate ──► stamps ──► response ──► emit, as late as can be
+//!                                               ▲                          │
+//! SystemState ──► template ──────────────► words ┘       when it left ◄────┘
+//! ```
+//!
+//! A datagram costs the same however many clients there are, and nothing here waits, locks or
+//! allocates. Workers have a server each.
 
-use core::fmt;
+mod access;
+mod client;
+mod config;
+mod control;
+mod counters;
+mod handle;
+mod histogram;
+mod prefix;
+mod rate;
+mod refusal;
+mod response;
+mod smear;
+mod stamps;
+mod template;
+#[cfg(test)]
+mod tests;
 
+pub use access::{Access, AccessList, TooManyRules};
+pub use config::{Beyond, Config, Orphan, RateLimit};
+pub use control::{ControlPacket, ControlQuery};
+pub use counters::Counters;
+pub use handle::{Answer, Server};
+pub use histogram::Histogram;
+pub use prefix::{Prefix, PrefixError};
+pub use rate::{Client, ClientSet};
+pub use refusal::Refusal;
+pub use response::Response;
+pub use smear::{LeapSecond, Shape, Smear};
+pub use stamps::StampSet;
+
+use self::response::Query;
+use self::template::Template;
 use crate::system::SystemState;
-use crate::units::{Instant, NtpShort, NtpTimestamp, WallTime};
-use crate::wire::{Header, KissCode, LeapIndicator, Mode, Packet, ReferenceId};
+use crate::units::{Instant, NtpTimestamp, Span, WallTime};
+use crate::wire::KissCode;
 
 /// What the caller grants a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,56 +57,6 @@ pub enum Verdict {
     Answer,
     /// A Kiss-o'-Death (RFC 5905 §7.4) in place of the time.
     Kiss(KissCode),
-}
-
-/// Why a datagram gets no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Not a well-formed packet of version 3 or 4.
-    Malformed,
-    /// Not a query: answering would make loops.
-    Mode,
-    /// It asks for an authenticated answer, which cannot be given.
-    Authentication,
-}
-
-impl Refusal {
-    /// How many kinds there are.
-    pub const KINDS: usize = 3;
-    /// What a counter of each kind is called, in the order of [`index`](Self::index).
-    pub const NAMES: [&'static str; Self::KINDS] = ["malformed", "mode", "authentication"];
-
-    /// The number of the kind, below [`KINDS`](Self::KINDS).
-    #[must_use]
-    pub const fn index(self) -> usize {
-        match self {
-            Self::Malformed => 0,
-            Self::Mode => 1,
-            Self::Authentication => 2,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::NAMES.get(self.index()).copied().unwrap_or_default())
-    }
-}
-
-/// An answer that lacks nothing but its transmit time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub struct Response(Header);
-
-impl Response {
-    /// The 48 octets, which are never more than the request had.
-    #[must_use]
-    pub fn emit(mut self, transmit: WallTime) -> [u8; Header::LEN] {
-        self.0.transmit_time = NtpTimestamp::from_wall(transmit);
-        self.0.emit()
-    }
 }
 
 /// What to answer to a `request` that arrived at `receive` by the served clock, `now` by the
@@ -84,44 +75,11 @@ pub fn respond(
     now: Instant,
     verdict: Verdict,
 ) -> Result<Response, Refusal> {
-    let packet = Packet::parse(request).map_err(|_| Refusal::Malformed)?;
-    let query = packet.header();
-    let mode = match query.mode {
-        Mode::Client => Mode::Server,
-        Mode::SymmetricActive => Mode::SymmetricPassive,
-        _ => return Err(Refusal::Mode),
+    let query = Query::parse(request)?;
+    let template = Template::new(state, Span::MAX, Beyond::Unsynchronised);
+    let words = match verdict {
+        Verdict::Answer => template.words(now)?,
+        Verdict::Kiss(code) => template.kiss(now, code),
     };
-    if packet.mac().is_some() {
-        return Err(Refusal::Authentication);
-    }
-    let (leap, stratum, reference_id) = match verdict {
-        Verdict::Kiss(code) => (LeapIndicator::Alarm, 0, ReferenceId::from_bytes(code.to_bytes())),
-        // Stratum 16 is 0 on the wire (RFC 5905 §7.3).
-        Verdict::Answer if !state.is_synchronised() => {
-            (LeapIndicator::Alarm, 0, ReferenceId::from_bytes(KissCode::INIT.to_bytes()))
-        }
-        Verdict::Answer => (state.leap, state.stratum, state.reference_id),
-    };
-    let reference_time = match stratum {
-        0 => NtpTimestamp::ZERO,
-        _ => NtpTimestamp::from_wall(state.reference_time),
-    };
-    Ok(Response(Header {
-        leap,
-        version: query.version,
-        mode,
-        stratum,
-        poll: query.poll,
-        precision: state.precision,
-        root_delay: NtpShort::from_span(state.root_delay),
-        root_dispersion: NtpShort::from_span(state.root_dispersion_at(now)),
-        reference_id,
-        reference_time,
-        origin_time: query.transmit_time,
-        receive_time: NtpTimestamp::from_wall(receive),
-        transmit_time: NtpTimestamp::ZERO,
-    }))
+    Ok(Response::basic(&query, words, NtpTimestamp::from_wall(receive).to_bits()))
 }
-
-#[cfg(test)]
-mod tests;

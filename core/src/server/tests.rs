@@ -1,5 +1,6 @@
 use super::*;
-use crate::units::{FreqOffset, Span};
+use crate::units::FreqOffset;
+use crate::wire::{LeapIndicator, ReferenceId};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 

@@ -40,6 +40,9 @@ impl Sub for Instant {
     }
 }
 
+/// Seconds in a day.
+const DAY: i64 = 86_400;
+
 /// A reading of the disciplined clock: seconds and nanoseconds since 1970-01-01 00:00:00 UTC,
 /// without leap seconds, as POSIX counts. Any number of seconds that an `i64` holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +74,16 @@ impl WallTime {
     #[must_use]
     pub const fn subsec_nanos(self) -> u32 {
         self.nanos
+    }
+
+    /// The first moment of the month after, in UTC.
+    pub(crate) fn next_month(self) -> Self {
+        let day = self.secs.div_euclid(DAY);
+        let (_, month, _) = civil_date(day);
+        // A month has no more than 31 days, so the next one begins among those that follow.
+        let mut days = (1..=31).map(|ahead| day.saturating_add(ahead));
+        let next = days.find(|&day| civil_date(day).1 != month).unwrap_or(day);
+        Self { secs: next.saturating_mul(DAY), nanos: 0 }
     }
 }
 
@@ -105,8 +118,8 @@ impl Sub for WallTime {
 /// `YYYY-MM-DD hh:mm:ss` in UTC; a precision adds that many digits of the second, cut off.
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_date(self.secs.div_euclid(86_400));
-        let second = self.secs.rem_euclid(86_400);
+        let (year, month, day) = civil_date(self.secs.div_euclid(DAY));
+        let second = self.secs.rem_euclid(DAY);
         write!(
             f,
             "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",

@@ -1,0 +1,200 @@
+//! Who may ask: the longest prefix decides.
+//!
+//! The rules are laid out once as disjoint ranges of addresses, so that looking one up is a binary
+//! search: with 1,024 rules eleven comparisons, whatever the address is.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use heapless::Vec;
+
+use super::prefix::{self, Prefix};
+
+/// What an address may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Access {
+    /// Ask.
+    #[default]
+    Allow,
+    /// Nothing.
+    Deny,
+}
+
+/// There is no room for so many rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyRules;
+
+impl fmt::Display for TooManyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("more rules of access than there is room for")
+    }
+}
+
+impl core::error::Error for TooManyRules {}
+
+/// Rules of access with room for `RANGES` ranges of IPv4 and as many of IPv6, of which a rule
+/// takes at most two, and one is there from the beginning.
+#[derive(Debug, Clone)]
+pub struct AccessList<const RANGES: usize> {
+    v4: Ranges<RANGES>,
+    v6: Ranges<RANGES>,
+}
+
+impl<const RANGES: usize> AccessList<RANGES> {
+    /// Of the rules that an address matches the one with the longest prefix stands, of several
+    /// with the same prefix the last; without any `otherwise`.
+    ///
+    /// # Errors
+    /// There are too many for `RANGES`.
+    pub fn new(otherwise: Access, rules: &[(Prefix, Access)]) -> Result<Self, TooManyRules> {
+        let mut list = Self { v4: Ranges::new(otherwise)?, v6: Ranges::new(otherwise)? };
+        // Short ones first, longer ones over them.
+        for length in 0..=128 {
+            for (prefix, access) in rules.iter().filter(|(prefix, _)| prefix.length() == length) {
+                let (first, last) = prefix.range();
+                match prefix.address() {
+                    IpAddr::V4(_) => list.v4.paint(first, last, *access)?,
+                    IpAddr::V6(_) => list.v6.paint(first, last, *access)?,
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    /// What `address` may do.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> Access {
+        let address = address.to_canonical();
+        match address {
+            IpAddr::V4(_) => self.v4.at(prefix::bits(address)),
+            IpAddr::V6(_) => self.v6.at(prefix::bits(address)),
+        }
+    }
+}
+
+/// Addresses in order; a range ends where the next begins.
+#[derive(Debug, Clone)]
+struct Ranges<const RANGES: usize>(Vec<(u128, Access), RANGES>);
+
+impl<const RANGES: usize> Ranges<RANGES> {
+    fn new(access: Access) -> Result<Self, TooManyRules> {
+        let mut ranges = Vec::new();
+        ranges.push((0, access)).map_err(|_| TooManyRules)?;
+        Ok(Self(ranges))
+    }
+
+    fn at(&self, address: u128) -> Access {
+        let after = self.0.partition_point(|&(first, _)| first <= address);
+        self.0.get(after.wrapping_sub(1)).map_or(Access::Deny, |&(_, access)| access)
+    }
+
+    fn paint(&mut self, first: u128, last: u128, access: Access) -> Result<(), TooManyRules> {
+        self.split(first)?;
+        if let Some(next) = last.checked_add(1) {
+            self.split(next)?;
+        }
+        for (_, painted) in self.0.iter_mut().filter(|(at, _)| (first..=last).contains(at)) {
+            *painted = access;
+        }
+        Ok(())
+    }
+
+    /// Lets a range begin at `first`.
+    fn split(&mut self, first: u128) -> Result<(), TooManyRules> {
+        match self.0.binary_search_by_key(&first, |&(at, _)| at) {
+            Ok(_) => Ok(()),
+            Err(place) => self.0.insert(place, (first, self.at(first))).map_err(|_| TooManyRules),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use proptest::prelude::*;
+
+    fn list<const RANGES: usize>(
+        otherwise: Access,
+        rules: &[(&str, Access)],
+    ) -> Result<AccessList<RANGES>, TooManyRules> {
+        let rules: std::vec::Vec<_> =
+            rules.iter().map(|(prefix, access)| (prefix.parse().unwrap(), *access)).collect();
+        AccessList::new(otherwise, &rules)
+    }
+
+    #[test]
+    fn the_longest_prefix_decides() {
+        let rules = [
+            ("192.0.2.128/25", Access::Deny),
+            ("192.0.2.0/24", Access::Allow),
+            ("192.0.2.130", Access::Allow),
+            ("2001:db8::/32", Access::Allow),
+            ("2001:db8:bad::/48", Access::Deny),
+            ("255.255.255.255", Access::Allow),
+        ];
+        let list: AccessList<16> = list(Access::Deny, &rules).unwrap();
+        for (address, access) in [
+            ("192.0.2.1", Access::Allow),
+            ("192.0.2.127", Access::Allow),
+            ("192.0.2.128", Access::Deny),
+            ("192.0.2.130", Access::Allow),
+            ("192.0.2.131", Access::Deny),
+            ("192.0.1.255", Access::Deny),
+            ("192.0.3.0", Access::Deny),
+            ("255.255.255.255", Access::Allow),
+            ("::ffff:192.0.2.1", Access::Allow),
+            ("::ffff:192.0.2.129", Access::Deny),
+            ("2001:db8::1", Access::Allow),
+            ("2001:db8:bad::1", Access::Deny),
+            ("2001:db9::", Access::Deny),
+            ("::192.0.2.1", Access::Deny),
+        ] {
+            assert_eq!(list.of(address.parse().unwrap()), access, "{address}");
+        }
+    }
+
+    #[test]
+    fn families_are_apart() {
+        let list: AccessList<3> = list(Access::Allow, &[("::/0", Access::Deny)]).unwrap();
+        assert_eq!(list.of(Ipv6Addr::LOCALHOST.into()), Access::Deny);
+        assert_eq!(list.of(Ipv4Addr::LOCALHOST.into()), Access::Allow);
+        assert_eq!(list.of(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()), Access::Allow);
+    }
+
+    #[test]
+    fn room_is_two_ranges_a_rule_and_one() {
+        let rules = [("10.0.0.0/8", Access::Deny), ("172.16.0.0/12", Access::Deny)];
+        assert!(list::<5>(Access::Allow, &rules).is_ok());
+        assert_eq!(list::<4>(Access::Allow, &rules).unwrap_err(), TooManyRules);
+        assert_eq!(list::<0>(Access::Allow, &[]).unwrap_err(), TooManyRules);
+    }
+
+    proptest! {
+        /// As looking at every rule finds it.
+        #[test]
+        fn as_the_definition_says(
+            rules in prop::collection::vec((0u32..8, 0u8..=32, any::<bool>()), 0..20),
+            address in 0u32..8,
+            shift in 0u32..30,
+        ) {
+            let rules: std::vec::Vec<_> = rules.iter().map(|&(bits, length, allow)| {
+                let mask = (u64::MAX << (32 - length)) as u32;
+                let address = Ipv4Addr::from_bits((bits << shift) & mask);
+                let access = if allow { Access::Allow } else { Access::Deny };
+                (Prefix::new(address.into(), length).unwrap(), access)
+            }).collect();
+            let list: AccessList<41> = AccessList::new(Access::Deny, &rules).unwrap();
+            let bits = u128::from(address << shift);
+            let matching = rules.iter().filter(|(prefix, _)| {
+                let (first, last) = prefix.range();
+                (first..=last).contains(&bits)
+            });
+            let expected = matching.max_by_key(|(prefix, _)| prefix.length());
+            let expected = expected.map_or(Access::Deny, |(_, access)| *access);
+            prop_assert_eq!(list.of(Ipv4Addr::from_bits(address << shift).into()), expected);
+        }
+    }
+}

@@ -1,10 +1,14 @@
 //! What an answer costs: `cargo bench -p truechimer-tests --bench cost`.
 //!
-//! Valgrind's callgrind counts the instructions of the engine's handling of valid replies, if it
-//! is installed; the memory that an engine takes is printed in any case. But for what copies
+//! Valgrind's callgrind counts the instructions of the engine's handling of valid replies and of
+//! the server's handling of requests, if it is installed; the memory that they take is printed in
+//! any case. It fails if a request costs more than it may. But for what copies
 //! memory, which the C library chooses, the same count comes out on each machine of a kind.
 
+use std::ffi::OsStr;
+use std::hint::black_box;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +18,12 @@ use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::Input;
 use truechimer_core::run::Node;
-use truechimer_core::units::{Instant, Now, Span};
+use truechimer_core::server::{
+    self, Access, AccessList, Answer, ClientSet, Prefix, RateLimit, StampSet,
+};
+use truechimer_core::system::SystemState;
+use truechimer_core::units::{Instant, Now, Span, WallTime};
+use truechimer_core::wire::{Header, LeapIndicator};
 use truechimer_core::{PeerId, Snapshot};
 use truechimer_tests::sim::host::{Clock, Query, Socket, address};
 use truechimer_tests::sim::random::{Random, Stream};
@@ -28,28 +37,70 @@ const COUNTED: u64 = 1_000;
 /// The peers of the engine that is measured.
 const PEERS: usize = 8;
 
+/// Requests that are counted.
+const REQUESTS: u32 = 1_000;
+/// From so many clients each.
+const CLIENTS: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
+/// A request may cost so many instructions, without and with a limit of rate.
+const LIMITS: [(bool, u64); 2] = [(false, 400), (true, 800)];
+/// The most that the number of clients may change it by, as a ratio.
+const FLAT: f64 = 1.25;
+/// The rules of access that each request is held against.
+const RULES: u32 = 1_000;
+
 /// Cost of an answer.
 #[derive(Debug, Parser)]
 struct Options {
     /// Only handles replies.
     #[arg(long, hide = true)]
-    subject: bool,
+    replies: bool,
+    /// Only handles requests, from so many clients.
+    #[arg(long, hide = true)]
+    requests: Option<u32>,
+    /// Limits their rate.
+    #[arg(long, hide = true)]
+    limited: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> Result<()> {
-    if Options::parse().subject {
+    let options = Options::parse();
+    if options.replies {
         return handle_replies();
     }
-    print_sizes();
-    match count()? {
-        Some(instructions) => {
-            println!("{} instructions for a valid reply", instructions / COUNTED);
-        }
-        None => println!("valgrind is missing: instructions are not counted"),
+    if let Some(clients) = options.requests {
+        return handle_requests(clients, options.limited);
     }
+    print_sizes();
+    let Some(instructions) = count("*deliver*", &["--replies"])? else {
+        println!("valgrind is missing: instructions are not counted");
+        return Ok(());
+    };
+    println!("{} instructions for a valid reply", instructions / COUNTED);
+    for (limited, most) in LIMITS {
+        count_requests(limited, most)?;
+    }
+    Ok(())
+}
+
+fn count_requests(limited: bool, most: u64) -> Result<()> {
+    let with = if limited { "with" } else { "without" };
+    let mut counts = Vec::new();
+    for clients in CLIENTS {
+        let mut arguments = vec!["--requests".to_owned(), clients.to_string()];
+        arguments.extend(limited.then(|| "--limited".to_owned()));
+        let total = count("*serve_one*", &arguments)?.context("valgrind is missing")?;
+        let each = total / u64::from(REQUESTS);
+        println!("{each} instructions for a request {with} a limit of rate, {clients} clients");
+        counts.push(each);
+    }
+    let (least, greatest) = (counts.iter().min(), counts.iter().max());
+    let (Some(&least), Some(&greatest)) = (least, greatest) else { return Ok(()) };
+    ensure!(greatest < most, "{greatest} instructions {with} a limit of rate, not below {most}");
+    let ratio = greatest as f64 / least as f64;
+    ensure!(ratio < FLAT, "{ratio:.2} times as many with other numbers of clients");
     Ok(())
 }
 
@@ -58,15 +109,19 @@ fn print_sizes() {
     println!("{} octets for Engine<1>", size_of::<Engine<1>>());
     println!("{} octets for Engine<{PEERS}>", size_of::<Engine<PEERS>>());
     println!("{peer} octets of these for each peer");
+    println!("{} octets for {} clients of a server", size_of::<ClientSet>(), ClientSet::CAPACITY);
+    println!("{} octets for {} exchanges", size_of::<StampSet>(), StampSet::CAPACITY);
 }
 
-/// Instructions of all [`COUNTED`] replies; `None` without Valgrind.
-fn count() -> Result<Option<u64>> {
+/// Instructions in the functions of that name, when this program runs with `arguments`; `None`
+/// without Valgrind.
+fn count(functions: &str, arguments: &[impl AsRef<OsStr>]) -> Result<Option<u64>> {
     let program = std::env::current_exe()?;
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*deliver*"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--toggle-collect={functions}"))
         .arg(program)
-        .arg("--subject")
+        .args(arguments)
         .output();
     let output = match output {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -136,4 +191,91 @@ fn used(snapshot: &Snapshot<'_>) -> u64 {
 #[inline(never)]
 fn deliver(engine: &mut Engine<PEERS>, now: Now, input: Input<'_>) {
     let _ = engine.handle(now, input);
+}
+
+type Worker = server::Server<Box<[ClientSet]>, Box<[StampSet]>, { 2 * RULES as usize + 1 }>;
+
+/// A server for 65,536 clients that so many ask one after the other, each of them often enough to
+/// be in the interleaved mode as long as there is room.
+fn handle_requests(clients: u32, limited: bool) -> Result<()> {
+    let config =
+        server::Config { rate: limited.then(RateLimit::default), ..server::Config::default() };
+    let rules = (0..RULES).map(|rule| {
+        let prefix = Prefix::new(Ipv4Addr::from_bits(rule << 22).into(), 24)?;
+        Ok((prefix, Access::Deny))
+    });
+    let rules = rules.collect::<Result<Vec<_>>>()?;
+    let mut server = Worker::new(
+        &config,
+        AccessList::new(Access::Allow, &rules)?,
+        AccessList::new(Access::Deny, &[])?,
+        vec![ClientSet::EMPTY; 65_536 / ClientSet::CAPACITY].into_boxed_slice(),
+        vec![StampSet::EMPTY; 65_536 / StampSet::CAPACITY].into_boxed_slice(),
+        [1; 16],
+    );
+    let now = Now { mono: Instant::from_nanos(1), wall: EPOCH };
+    let state = SystemState {
+        leap: LeapIndicator::NoWarning,
+        stratum: 2,
+        reference_time: EPOCH,
+        ..SystemState::unsynchronised(-25, now.mono)
+    };
+    server.update(&state, now);
+
+    let mut origins = vec![[0; 8]; clients as usize];
+    let rounds = 3 * clients.max(REQUESTS).div_ceil(clients) * clients;
+    for request in 0..rounds {
+        let client = request % clients;
+        let origin = origins.get_mut(client as usize).context("no such client")?;
+        let mut bytes = [0; Header::LEN];
+        bytes[0] = 0x23;
+        bytes[24..32].copy_from_slice(origin);
+        bytes[40..].copy_from_slice(&[9; 8]);
+        // Slowly enough for each of them to keep to the rate.
+        let passed = Span::from_nanos(i64::from(request) * 10_000_000_000 / i64::from(clients));
+        let (received, mono) = (now.wall + passed, now.mono + passed);
+        // No two have much in common.
+        let from =
+            Ipv4Addr::from_bits(0x0a01_0203u32.wrapping_add(client.wrapping_mul(0x9e37_79b9)))
+                .into();
+        let sent = if rounds - request > REQUESTS {
+            serve(&mut server, &bytes, from, received, mono)
+        } else {
+            serve_one(&mut server, &bytes, from, received, mono)
+        };
+        if let Some(sent) = sent {
+            origin.copy_from_slice(&sent[32..40]);
+        }
+    }
+    ensure!(server.counters().answered > u64::from(rounds) * 9 / 10, "{:?}", server.counters());
+    eprintln!("{:?}", server.counters());
+    Ok(())
+}
+
+/// What is counted, by its name.
+#[inline(never)]
+fn serve_one(
+    server: &mut Worker,
+    request: &[u8],
+    from: IpAddr,
+    received: WallTime,
+    now: Instant,
+) -> Option<[u8; Header::LEN]> {
+    serve(server, request, from, received, now)
+}
+
+/// All that the core does for a request.
+#[inline(always)]
+fn serve(
+    server: &mut Worker,
+    request: &[u8],
+    from: IpAddr,
+    received: WallTime,
+    now: Instant,
+) -> Option<[u8; Header::LEN]> {
+    let answer = server.handle(black_box(request), from, received, now).ok()?;
+    let Answer::Time(response) = &answer else { return None };
+    let bytes = response.emit(received);
+    server.sent(&answer, Some(received));
+    Some(bytes)
 }

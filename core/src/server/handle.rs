@@ -17,7 +17,7 @@ use super::stamps::{StampSet, Stamps};
 use super::template::{Template, served};
 use crate::system::SystemState;
 use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
-use crate::wire::{KissCode, Mode};
+use crate::wire::{KissCode, LeapIndicator, Mode};
 
 /// What is sent back.
 #[derive(Debug)]
@@ -238,7 +238,9 @@ where
     fn update_leap(&mut self, state: &SystemState, now: Now) {
         let Some(smear) = self.config.smear else { return };
         let over = |leap: LeapSecond| now.wall - leap.end >= smear.window;
+        let withdrawn = state.is_synchronised() && state.leap == LeapIndicator::NoWarning;
         match self.leap {
+            Some((_, begin)) if withdrawn && now.mono < begin => self.leap = None,
             Some((leap, _)) if over(leap) || leap.end - now.wall > smear.window => self.leap = None,
             // The counter knows better when it comes than the clock does in the second that is
             // shown twice.

@@ -30,7 +30,7 @@ use crate::units::NtpTimestamp;
 /// Places of each kind in a set.
 const WAYS: usize = 4;
 
-/// Exchanges of clients that share a place: 168 octets for eight of them.
+/// Exchanges of clients that share a place: 136 octets for eight of them.
 #[derive(Debug, Clone, Copy)]
 pub struct StampSet {
     newcomers: [Entry; WAYS],
@@ -40,6 +40,8 @@ pub struct StampSet {
 }
 
 impl StampSet {
+    /// How many exchanges it has room for.
+    pub const CAPACITY: usize = 2 * WAYS;
     /// Nobody yet.
     pub const EMPTY: Self =
         Self { newcomers: [Entry::EMPTY; WAYS], steady: [Entry::EMPTY; WAYS], next: 0 };

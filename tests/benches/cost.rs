@@ -46,7 +46,7 @@ const LIMITS: [(bool, u64); 2] = [(false, 400), (true, 800)];
 /// The most that the number of clients may change it by, as a ratio.
 const FLAT: f64 = 1.25;
 /// The rules of access that each request is held against.
-const RULES: u32 = 1_000;
+const RULES: u32 = 100;
 
 /// Cost of an answer.
 #[derive(Debug, Parser)]
@@ -201,7 +201,7 @@ fn handle_requests(clients: u32, limited: bool) -> Result<()> {
     let config =
         server::Config { rate: limited.then(RateLimit::default), ..server::Config::default() };
     let rules = (0..RULES).map(|rule| {
-        let prefix = Prefix::new(Ipv4Addr::from_bits(rule << 22).into(), 24)?;
+        let prefix = Prefix::new(Ipv4Addr::from_bits(rule << 25).into(), 24)?;
         Ok((prefix, Access::Deny))
     });
     let rules = rules.collect::<Result<Vec<_>>>()?;
@@ -211,7 +211,7 @@ fn handle_requests(clients: u32, limited: bool) -> Result<()> {
         AccessList::new(Access::Deny, &[])?,
         vec![ClientSet::EMPTY; 65_536 / ClientSet::CAPACITY].into_boxed_slice(),
         vec![StampSet::EMPTY; 65_536 / StampSet::CAPACITY].into_boxed_slice(),
-        [1; 16],
+        [1; 32],
     );
     let now = Now { mono: Instant::from_nanos(1), wall: EPOCH };
     let state = SystemState {

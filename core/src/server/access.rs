@@ -8,7 +8,7 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 
-use super::prefix::{self, Prefix};
+use super::prefix::Prefix;
 
 /// What an address may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl core::error::Error for TooManyRules {}
 /// takes at most two, and one is there from the beginning.
 #[derive(Debug, Clone)]
 pub struct AccessList<const RANGES: usize> {
-    v4: Ranges<RANGES>,
-    v6: Ranges<RANGES>,
+    v4: Ranges<u32, RANGES>,
+    v6: Ranges<u128, RANGES>,
 }
 
 impl<const RANGES: usize> AccessList<RANGES> {
@@ -48,14 +48,17 @@ impl<const RANGES: usize> AccessList<RANGES> {
     /// # Errors
     /// There are too many for `RANGES`.
     pub fn new(otherwise: Access, rules: &[(Prefix, Access)]) -> Result<Self, TooManyRules> {
-        let mut list = Self { v4: Ranges::new(otherwise)?, v6: Ranges::new(otherwise)? };
+        let mut list = Self { v4: Ranges::new(0, otherwise)?, v6: Ranges::new(0, otherwise)? };
         // Short ones first, longer ones over them.
         for length in 0..=128 {
             for (prefix, access) in rules.iter().filter(|(prefix, _)| prefix.length() == length) {
                 let (first, last) = prefix.range();
                 match prefix.address() {
-                    IpAddr::V4(_) => list.v4.paint(first, last, *access)?,
-                    IpAddr::V6(_) => list.v6.paint(first, last, *access)?,
+                    IpAddr::V4(_) => {
+                        let next = (last as u32).checked_add(1);
+                        list.v4.paint(first as u32, next, *access)?;
+                    }
+                    IpAddr::V6(_) => list.v6.paint(first, last.checked_add(1), *access)?,
                 }
             }
         }
@@ -65,47 +68,57 @@ impl<const RANGES: usize> AccessList<RANGES> {
     /// What `address` may do.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Access {
-        let address = address.to_canonical();
-        match address {
-            IpAddr::V4(_) => self.v4.at(prefix::bits(address)),
-            IpAddr::V6(_) => self.v6.at(prefix::bits(address)),
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.v4.at(address.to_bits()),
+            IpAddr::V6(address) => self.v6.at(address.to_bits()),
         }
     }
 }
 
 /// Addresses in order; a range ends where the next begins.
 #[derive(Debug, Clone)]
-struct Ranges<const RANGES: usize>(Vec<(u128, Access), RANGES>);
+struct Ranges<T, const RANGES: usize> {
+    first: Vec<T, RANGES>,
+    access: Vec<Access, RANGES>,
+}
 
-impl<const RANGES: usize> Ranges<RANGES> {
-    fn new(access: Access) -> Result<Self, TooManyRules> {
-        let mut ranges = Vec::new();
-        ranges.push((0, access)).map_err(|_| TooManyRules)?;
-        Ok(Self(ranges))
+impl<T: Copy + Ord, const RANGES: usize> Ranges<T, RANGES> {
+    fn new(lowest: T, access: Access) -> Result<Self, TooManyRules> {
+        let mut ranges = Self { first: Vec::new(), access: Vec::new() };
+        ranges.insert(0, lowest, access)?;
+        Ok(ranges)
     }
 
-    fn at(&self, address: u128) -> Access {
-        let after = self.0.partition_point(|&(first, _)| first <= address);
-        self.0.get(after.wrapping_sub(1)).map_or(Access::Deny, |&(_, access)| access)
+    fn at(&self, address: T) -> Access {
+        let after = self.first.partition_point(|&first| first <= address);
+        self.access.get(after.wrapping_sub(1)).copied().unwrap_or(Access::Deny)
     }
 
-    fn paint(&mut self, first: u128, last: u128, access: Access) -> Result<(), TooManyRules> {
+    /// From `first` to before `next`, or to the highest.
+    fn paint(&mut self, first: T, next: Option<T>, access: Access) -> Result<(), TooManyRules> {
         self.split(first)?;
-        if let Some(next) = last.checked_add(1) {
+        if let Some(next) = next {
             self.split(next)?;
         }
-        for (_, painted) in self.0.iter_mut().filter(|(at, _)| (first..=last).contains(at)) {
-            *painted = access;
+        for (at, painted) in self.first.iter().zip(&mut self.access) {
+            if *at >= first && next.is_none_or(|next| *at < next) {
+                *painted = access;
+            }
         }
         Ok(())
     }
 
     /// Lets a range begin at `first`.
-    fn split(&mut self, first: u128) -> Result<(), TooManyRules> {
-        match self.0.binary_search_by_key(&first, |&(at, _)| at) {
+    fn split(&mut self, first: T) -> Result<(), TooManyRules> {
+        match self.first.binary_search(&first) {
             Ok(_) => Ok(()),
-            Err(place) => self.0.insert(place, (first, self.at(first))).map_err(|_| TooManyRules),
+            Err(place) => self.insert(place, first, self.at(first)),
         }
+    }
+
+    fn insert(&mut self, place: usize, first: T, access: Access) -> Result<(), TooManyRules> {
+        self.first.insert(place, first).map_err(|_| TooManyRules)?;
+        self.access.insert(place, access).map_err(|_| TooManyRules)
     }
 }
 

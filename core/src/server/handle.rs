@@ -71,7 +71,7 @@ where
         control: AccessList<RULES>,
         clients: C,
         stamps: S,
-        seed: [u8; 16],
+        seed: [u8; 32],
     ) -> Self {
         let limit = config.rate.unwrap_or_default();
         let state = SystemState::unsynchronised(0, Instant::default());
@@ -131,7 +131,10 @@ where
         } else {
             self.time(request, from, received, now).map(Answer::Time)
         };
-        answer.inspect_err(|refusal| self.counters.refuse(*refusal))
+        if let Err(refusal) = answer {
+            self.counters.refuse(refusal);
+        }
+        answer
     }
 
     /// The answer to a control message that [`handle`](Self::handle) let pass.
@@ -148,7 +151,7 @@ where
             && let Some(ticket) = response.ticket
         {
             let departed = NtpTimestamp::from_wall(smear(departed, response.smeared));
-            self.stamps.departed(ticket, departed);
+            self.stamps.departed(ticket, response.receive(), departed);
         }
     }
 
@@ -175,6 +178,7 @@ where
         }
     }
 
+    #[inline]
     fn time(
         &mut self,
         request: &[u8],
@@ -183,11 +187,11 @@ where
         now: Instant,
     ) -> Result<Response, Refusal> {
         let query = Query::parse(request)?;
+        let from = from.to_canonical();
         if self.access.of(from) == Access::Deny {
             let count = self.counters.refused(Refusal::Denied) + 1;
             return self.refuse(&query, Refusal::Denied, KissCode::DENY, count, received, now);
         }
-        let from = from.to_canonical();
         let name = self.naming.name(from);
         if self.config.rate.is_some()
             && let Err(count) = self.clients.admit(name, now)

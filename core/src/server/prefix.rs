@@ -114,7 +114,7 @@ const fn width(address: IpAddr) -> u8 {
     }
 }
 
-pub(super) const fn bits(address: IpAddr) -> u128 {
+const fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits() as u128,
         IpAddr::V6(address) => address.to_bits(),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn naming() -> Naming {
-        Naming::new(&LIMIT, [7; 16])
+        Naming::new(&LIMIT, [7; 32])
     }
 
     fn v4(bits: u32) -> IpAddr {

@@ -13,11 +13,11 @@ const POLL_SHIFT: u32 = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Response {
+    /// The packet. The last, its transmit stamp, is 0 but in the interleaved mode.
     words: [u64; Header::LEN / 8],
     /// What is added to the clock.
     pub(super) smeared: Span,
     pub(super) ticket: Option<Ticket>,
-    interleaved: bool,
 }
 
 /// What a query asks for.
@@ -65,7 +65,6 @@ impl Response {
             words: [first | query.first, second, third, query.transmit, receive, 0],
             smeared: Span::ZERO,
             ticket: None,
-            interleaved: false,
         }
     }
 
@@ -76,7 +75,6 @@ impl Response {
         self.ticket = Some(exchange.ticket);
         if let Some(departed) = exchange.departed {
             (*origin, *transmit) = (query.receive, departed);
-            self.interleaved = true;
         }
     }
 
@@ -84,19 +82,27 @@ impl Response {
     /// before.
     #[must_use]
     pub const fn is_interleaved(&self) -> bool {
-        self.interleaved
+        let [.., transmit] = self.words;
+        transmit != 0
+    }
+
+    /// When the request arrived, as the client is told.
+    pub(super) const fn receive(&self) -> u64 {
+        let [.., receive, _] = self.words;
+        receive
     }
 
     /// The packet, if it leaves at `transmit`.
     #[must_use]
-    pub fn emit(mut self, transmit: WallTime) -> [u8; Header::LEN] {
-        if !self.interleaved {
+    pub fn emit(&self, transmit: WallTime) -> [u8; Header::LEN] {
+        let mut words = self.words;
+        if !self.is_interleaved() {
             let stamp = NtpTimestamp::from_wall(smear(transmit, self.smeared)).to_bits();
-            let [.., word] = &mut self.words;
+            let [.., word] = &mut words;
             *word = if self.ticket.is_some() { even(stamp) } else { stamp };
         }
         let mut bytes = [0; Header::LEN];
-        for (octets, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.words) {
+        for (octets, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
             *octets = word.to_be_bytes();
         }
         bytes

@@ -33,8 +33,10 @@ const WAYS: usize = 4;
 /// Exchanges of clients that share a place: 136 octets for eight of them.
 #[derive(Debug, Clone, Copy)]
 pub struct StampSet {
-    newcomers: [Entry; WAYS],
-    steady: [Entry; WAYS],
+    /// Those of the steady clients, then the newcomers'; 0 where nobody is.
+    receive: [u64; Self::CAPACITY],
+    /// 0 until it is known.
+    transmit: [u64; Self::CAPACITY],
     /// The newcomers' place that is taken next.
     next: u8,
 }
@@ -44,23 +46,49 @@ impl StampSet {
     pub const CAPACITY: usize = 2 * WAYS;
     /// Nobody yet.
     pub const EMPTY: Self =
-        Self { newcomers: [Entry::EMPTY; WAYS], steady: [Entry::EMPTY; WAYS], next: 0 };
+        Self { receive: [0; Self::CAPACITY], transmit: [0; Self::CAPACITY], next: 0 };
 
-    fn entry(&mut self, receive: u64) -> Option<&mut Entry> {
-        self.steady.iter_mut().chain(&mut self.newcomers).find(|entry| entry.receive == receive)
+    /// The first odd stamp from `receive` on that is not here.
+    fn unique(&self, receive: u64) -> u64 {
+        let mut receive = receive | 1;
+        // Without a branch for each.
+        while self.receive.iter().fold(false, |any, &here| any | (here == receive)) {
+            receive = receive.wrapping_add(2);
+        }
+        receive
     }
-}
 
-/// Empty if its receive stamp is 0, which none is.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    receive: u64,
-    /// 0 until it is known.
-    transmit: u64,
-}
+    /// Where the exchange is that `origin` names, and when its answer left. What is even names
+    /// none.
+    fn named(&self, origin: u64) -> Option<(usize, u64)> {
+        if origin & 1 == 0 {
+            return None;
+        }
+        let way = self.receive.iter().position(|&receive| receive == origin)?;
+        let transmit = self.transmit.get(way).copied().filter(|&transmit| transmit != 0)?;
+        Some((way, transmit))
+    }
 
-impl Entry {
-    const EMPTY: Self = Self { receive: 0, transmit: 0 };
+    /// A place for one that follows on the exchange at `way`.
+    fn steady(&mut self, way: usize, receive: u64) -> usize {
+        if way < WAYS {
+            return way;
+        }
+        // A newcomer no more: it takes the place of the oldest.
+        if let Some(left) = self.receive.get_mut(way) {
+            *left = 0;
+        }
+        let ages = self.receive.iter().take(WAYS).map(|&stamp| match stamp {
+            0 => u64::MAX,
+            stamp => receive.wrapping_sub(stamp),
+        });
+        ages.enumerate().max_by_key(|&(_, age)| age).map_or(0, |(oldest, _)| oldest)
+    }
+
+    fn newcomer(&mut self) -> usize {
+        self.next = self.next.wrapping_add(1);
+        WAYS + usize::from(self.next) % WAYS
+    }
 }
 
 /// The exchanges that may be continued.
@@ -72,8 +100,8 @@ pub(super) struct Stamps<T> {
 /// Where the departure of an answer is to be noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
-    place: u32,
-    receive: u64,
+    set: u32,
+    way: u8,
 }
 
 /// An exchange that is remembered from now on.
@@ -96,44 +124,26 @@ impl<T: AsMut<[StampSet]>> Stamps<T> {
         let sets = self.sets.as_mut();
         let place = place(hash, sets.len());
         let set = sets.get_mut(place)?;
-        let receive = unique(set, receive | 1);
-        let mut departed = None;
-        // What an even stamp names is no request of before.
-        if origin & 1 == 1
-            && let Some(entry) = set.entry(origin)
-        {
-            departed = Some(core::mem::take(&mut entry.transmit)).filter(|&stamp| stamp != 0);
-        }
-        let fresh = Entry { receive, transmit: 0 };
-        if departed.is_none() {
-            let next = usize::from(set.next) % WAYS;
-            if let Some(entry) = set.newcomers.get_mut(next) {
-                *entry = fresh;
-            }
-            set.next = set.next.wrapping_add(1);
-        } else if let Some(entry) = set.steady.iter_mut().find(|entry| entry.receive == origin) {
-            *entry = fresh;
-        } else {
-            // A newcomer no more: what it leaves is empty, what it takes is the oldest.
-            if let Some(entry) = set.newcomers.iter_mut().find(|entry| entry.receive == origin) {
-                *entry = Entry::EMPTY;
-            }
-            let age = |entry: &&mut Entry| match entry.receive {
-                0 => u64::MAX,
-                stamp => receive.wrapping_sub(stamp),
-            };
-            if let Some(entry) = set.steady.iter_mut().max_by_key(age) {
-                *entry = fresh;
-            }
-        }
-        Some(Exchange { ticket: Ticket { place: place as u32, receive }, receive, departed })
+        let receive = set.unique(receive);
+        let named = set.named(origin);
+        let way = match named {
+            Some((way, _)) => set.steady(way, receive),
+            None => set.newcomer(),
+        };
+        *set.receive.get_mut(way)? = receive;
+        *set.transmit.get_mut(way)? = 0;
+        let ticket = Ticket { set: place as u32, way: way as u8 };
+        Some(Exchange { ticket, receive, departed: named.map(|(_, transmit)| transmit) })
     }
 
-    /// Notes when an answer left, if its exchange is still remembered.
-    pub(super) fn departed(&mut self, ticket: Ticket, transmit: NtpTimestamp) {
-        let set = self.sets.as_mut().get_mut(ticket.place as usize);
-        if let Some(entry) = set.and_then(|set| set.entry(ticket.receive)) {
-            entry.transmit = even(transmit.to_bits());
+    /// Notes when the answer to what arrived at `receive` left, if that is still remembered.
+    pub(super) fn departed(&mut self, ticket: Ticket, receive: u64, transmit: NtpTimestamp) {
+        let way = usize::from(ticket.way);
+        if let Some(set) = self.sets.as_mut().get_mut(ticket.set as usize)
+            && set.receive.get(way) == Some(&receive)
+            && let Some(left) = set.transmit.get_mut(way)
+        {
+            *left = even(transmit.to_bits());
         }
     }
 
@@ -146,17 +156,6 @@ impl<T: AsMut<[StampSet]>> Stamps<T> {
 /// The next even one; in the same nanosecond as [`NtpTimestamp::from_wall`] rounds up.
 pub(super) const fn even(stamp: u64) -> u64 {
     stamp.wrapping_add(stamp & 1)
-}
-
-/// The first odd one from `receive` on that the set does not have.
-fn unique(set: &mut StampSet, mut receive: u64) -> u64 {
-    for _ in 0..2 * WAYS {
-        if set.entry(receive).is_none() {
-            break;
-        }
-        receive = receive.wrapping_add(2);
-    }
-    receive
 }
 
 #[cfg(test)]
@@ -189,12 +188,12 @@ mod tests {
         // It has not left yet.
         let early = stamps.exchange(HASH, 2_000, first.receive).unwrap();
         assert_eq!(early.departed, None);
-        stamps.departed(first.ticket, stamp(1_501));
+        stamps.departed(first.ticket, first.receive, stamp(1_501));
         assert_eq!(stamps.exchange(HASH, 3_000, first.receive).unwrap().departed, Some(1_502));
         // A repeated request.
         assert_eq!(stamps.exchange(HASH, 3_001, first.receive).unwrap().departed, None);
         // The transmit stamp is no name.
-        stamps.departed(early.ticket, stamp(2_500));
+        stamps.departed(early.ticket, early.receive, stamp(2_500));
         assert_eq!(stamps.exchange(HASH, 4_000, 2_500).unwrap().departed, None);
     }
 
@@ -202,10 +201,10 @@ mod tests {
     fn after_a_step_nothing_is_continued() {
         let mut stamps = Stamps::new([StampSet::EMPTY; 1]);
         let first = stamps.exchange(HASH, 1_000, 0).unwrap();
-        stamps.departed(first.ticket, stamp(1_500));
+        stamps.departed(first.ticket, first.receive, stamp(1_500));
         stamps.clear();
         assert_eq!(stamps.exchange(HASH, 3_000, first.receive).unwrap().departed, None);
-        stamps.departed(first.ticket, stamp(1_500));
+        stamps.departed(first.ticket, first.receive, stamp(1_500));
         assert_eq!(stamps.exchange(HASH, 4_000, first.receive).unwrap().departed, None);
     }
 
@@ -229,14 +228,14 @@ mod tests {
                 let exchange = stamps.exchange(spread(client as u64), time, *last).unwrap();
                 interleaved += u32::from(exchange.departed.is_some());
                 *last = exchange.receive;
-                stamps.departed(exchange.ticket, stamp(time + 10));
+                stamps.departed(exchange.ticket, exchange.receive, stamp(time + 10));
             }
             // From the third round on each of them is steady.
             for attacker in 0..if round < 2 { 0 } else { 20_000 } {
                 time += 10;
                 let hash = spread(1_000 + round * 20_000 + attacker);
                 let exchange = stamps.exchange(hash, time, spread(time)).unwrap();
-                stamps.departed(exchange.ticket, stamp(time + 5));
+                stamps.departed(exchange.ticket, exchange.receive, stamp(time + 5));
             }
         }
         assert_eq!(interleaved, 51 * 100);

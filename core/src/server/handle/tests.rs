@@ -48,7 +48,7 @@ fn server(config: &Config) -> Small {
         AccessList::new(Access::Deny, &control).unwrap(),
         [ClientSet::EMPTY; 2],
         [StampSet::EMPTY; 2],
-        [3; 16],
+        [3; 32],
     );
     server.update(&state(), now(0));
     server

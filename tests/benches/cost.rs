@@ -238,13 +238,13 @@ fn handle_requests(clients: u32, limited: bool) -> Result<()> {
         let from =
             Ipv4Addr::from_bits(0x0a01_0203u32.wrapping_add(client.wrapping_mul(0x9e37_79b9)))
                 .into();
-        let sent = if rounds - request > REQUESTS {
-            serve(&mut server, &bytes, from, received, mono)
+        let served = if rounds - request > REQUESTS {
+            serve(&mut server, &mut bytes, from, received, mono)
         } else {
-            serve_one(&mut server, &bytes, from, received, mono)
+            serve_one(&mut server, &mut bytes, from, received, mono)
         };
-        if let Some(sent) = sent {
-            origin.copy_from_slice(&sent[32..40]);
+        if served {
+            origin.copy_from_slice(&bytes[32..40]);
         }
     }
     ensure!(server.counters().answered > u64::from(rounds) * 9 / 10, "{:?}", server.counters());
@@ -256,26 +256,29 @@ fn handle_requests(clients: u32, limited: bool) -> Result<()> {
 #[inline(never)]
 fn serve_one(
     server: &mut Worker,
-    request: &[u8],
+    packet: &mut [u8; Header::LEN],
     from: IpAddr,
     received: WallTime,
     now: Instant,
-) -> Option<[u8; Header::LEN]> {
-    serve(server, request, from, received, now)
+) -> bool {
+    serve(server, packet, from, received, now)
 }
 
-/// All that the core does for a request.
+/// All that the core does for a request; the answer takes its place.
 #[inline(always)]
 fn serve(
     server: &mut Worker,
-    request: &[u8],
+    packet: &mut [u8; Header::LEN],
     from: IpAddr,
     received: WallTime,
     now: Instant,
-) -> Option<[u8; Header::LEN]> {
-    let answer = server.handle(black_box(request), from, received, now).ok()?;
-    let Answer::Time(response) = &answer else { return None };
+) -> bool {
+    let Ok(answer) = server.handle(black_box(&packet[..]), from, received, now) else {
+        return false;
+    };
+    let Answer::Time(response) = &answer else { return false };
     let bytes = response.emit(received);
     server.sent(&answer, Some(received));
-    Some(bytes)
+    *packet = bytes;
+    true
 }

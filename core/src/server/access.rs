@@ -1,10 +1,12 @@
 //! Who may ask: the longest prefix decides.
 //!
 //! The rules are laid out once as disjoint ranges of addresses, so that looking one up is a binary
-//! search: with 1,024 rules eleven comparisons, whatever the address is.
+//! search, among those ranges of IPv4 that have the first octet in common: with 1,024 rules at most
+//! twelve comparisons, whatever the address is.
 
 use core::fmt;
 use core::net::IpAddr;
+use core::ops::Range;
 
 use heapless::Vec;
 
@@ -38,6 +40,8 @@ impl core::error::Error for TooManyRules {}
 #[derive(Debug, Clone)]
 pub struct AccessList<const RANGES: usize> {
     v4: Ranges<u32, RANGES>,
+    /// How many ranges begin below each first octet or with it: where a search begins.
+    octets: [u16; 256],
     v6: Ranges<u128, RANGES>,
 }
 
@@ -48,7 +52,11 @@ impl<const RANGES: usize> AccessList<RANGES> {
     /// # Errors
     /// There are too many for `RANGES`.
     pub fn new(otherwise: Access, rules: &[(Prefix, Access)]) -> Result<Self, TooManyRules> {
-        let mut list = Self { v4: Ranges::new(0, otherwise)?, v6: Ranges::new(0, otherwise)? };
+        let mut list = Self {
+            v4: Ranges::new(0, otherwise)?,
+            octets: [0; 256],
+            v6: Ranges::new(0, otherwise)?,
+        };
         // Short ones first, longer ones over them.
         for length in 0..=128 {
             for (prefix, access) in rules.iter().filter(|(prefix, _)| prefix.length() == length) {
@@ -62,15 +70,26 @@ impl<const RANGES: usize> AccessList<RANGES> {
                 }
             }
         }
+        for (octet, begun) in (0..).zip(&mut list.octets) {
+            let begins = list.v4.first.partition_point(|&first| first <= octet << 24);
+            *begun = u16::try_from(begins).map_err(|_| TooManyRules)?;
+        }
         Ok(list)
     }
 
     /// What `address` may do.
     #[must_use]
+    #[inline]
     pub fn of(&self, address: IpAddr) -> Access {
         match address.to_canonical() {
-            IpAddr::V4(address) => self.v4.at(address.to_bits()),
-            IpAddr::V6(address) => self.v6.at(address.to_bits()),
+            IpAddr::V4(address) => {
+                let octet = usize::from(address.octets()[0]);
+                let begun = |octet| self.octets.get(octet).map(|&begun| usize::from(begun));
+                let from = begun(octet).unwrap_or_default();
+                self.v4
+                    .among(from..begun(octet + 1).unwrap_or(self.v4.first.len()), address.to_bits())
+            }
+            IpAddr::V6(address) => self.v6.among(0..self.v6.first.len(), address.to_bits()),
         }
     }
 }
@@ -89,8 +108,12 @@ impl<T: Copy + Ord, const RANGES: usize> Ranges<T, RANGES> {
         Ok(ranges)
     }
 
-    fn at(&self, address: T) -> Access {
-        let after = self.first.partition_point(|&first| first <= address);
+    /// What is allowed at `address`, if `places` are the ranges that may begin after the one
+    /// before it.
+    fn among(&self, places: Range<usize>, address: T) -> Access {
+        let from = places.start;
+        let searched = self.first.get(places).unwrap_or_default();
+        let after = from + searched.partition_point(|&first| first <= address);
         self.access.get(after.wrapping_sub(1)).copied().unwrap_or(Access::Deny)
     }
 
@@ -112,7 +135,7 @@ impl<T: Copy + Ord, const RANGES: usize> Ranges<T, RANGES> {
     fn split(&mut self, first: T) -> Result<(), TooManyRules> {
         match self.first.binary_search(&first) {
             Ok(_) => Ok(()),
-            Err(place) => self.insert(place, first, self.at(first)),
+            Err(place) => self.insert(place, first, self.among(0..place, first)),
         }
     }
 

@@ -45,14 +45,17 @@ impl Naming {
     }
 
     pub(super) fn name(&self, address: IpAddr) -> Name {
-        let prefix = match address {
+        match address {
             IpAddr::V4(address) => {
                 let first = address.to_bits() & self.v4_mask;
-                Ipv4Addr::from_bits(first).to_ipv6_mapped().to_bits()
+                let prefix = Ipv4Addr::from_bits(first).to_ipv6_mapped().to_bits();
+                Name { prefix, hash: self.hash(0, prefix as u64) }
             }
-            IpAddr::V6(address) => address.to_bits() & self.v6_mask,
-        };
-        Name { prefix, hash: self.hash((prefix >> 64) as u64, prefix as u64) }
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() & self.v6_mask;
+                Name { prefix, hash: self.hash((prefix >> 64) as u64, prefix as u64) }
+            }
+        }
     }
 
     /// Unpredictable, one in `count` times, for what happens at `time`; never if that is 0.

@@ -44,6 +44,16 @@ struct Entry {
     refused: u32,
 }
 
+impl Entry {
+    /// What has no debt is worth how often it asked, and less than what has.
+    fn worth(&self, now: Instant) -> u64 {
+        match self.full_at > now {
+            true => self.full_at.as_nanos() | 1 << 63,
+            false => self.requests.into(),
+        }
+    }
+}
+
 /// What is known of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -83,10 +93,9 @@ impl<T: AsRef<[ClientSet]> + AsMut<[ClientSet]>> Clients<T> {
         let entry = match known {
             Some(entry) => entry,
             None => {
-                // Of several without debt the one that asked least.
-                let least =
-                    set.iter_mut().min_by_key(|entry| (entry.full_at.max(now), entry.requests));
-                let Some(entry) = least else { return Ok(()) };
+                let Some(entry) = set.iter_mut().min_by_key(|entry| entry.worth(now)) else {
+                    return Ok(());
+                };
                 *entry = Entry { prefix: name.prefix, full_at: now, requests: 0, refused: 0 };
                 entry
             }

@@ -16,8 +16,10 @@
 //! transmit  t1~     t3~           t5~      t3           t9~     t7
 //! ```
 //!
-//! The receive stamps that are told are odd, the transmit stamps even: an origin is never taken
-//! for the wrong one. The lowest bit is a quarter of a nanosecond.
+//! The receive stamps that are told are odd and end in the place where they are remembered, in four
+//! bits, of less than 4 ns together: below the precision of the clock, where RFC 5905 §6 wants
+//! random bits anyway. Transmit stamps are even. So an origin is never taken for the wrong one, no
+//! two stamps that are remembered are the same, and nothing has to be looked for.
 //!
 //! A set has places for newcomers, which any request takes, the oldest first, and places for those
 //! that came back with a receive stamp of ours. Only these take such a place, so that whoever asks
@@ -29,6 +31,9 @@ use crate::units::NtpTimestamp;
 
 /// Places of each kind in a set.
 const WAYS: usize = 4;
+
+/// The lowest bits of a receive stamp: its place, and that it is odd.
+const WAY_BITS: u64 = 2 * StampSet::CAPACITY as u64 - 1;
 
 /// Exchanges of clients that share a place: 136 octets for eight of them.
 #[derive(Debug, Clone, Copy)]
@@ -48,24 +53,13 @@ impl StampSet {
     pub const EMPTY: Self =
         Self { receive: [0; Self::CAPACITY], transmit: [0; Self::CAPACITY], next: 0 };
 
-    /// The first odd stamp from `receive` on that is not here.
-    fn unique(&self, receive: u64) -> u64 {
-        let mut receive = receive | 1;
-        // Without a branch for each.
-        while self.receive.iter().fold(false, |any, &here| any | (here == receive)) {
-            receive = receive.wrapping_add(2);
-        }
-        receive
-    }
-
     /// Where the exchange is that `origin` names, and when its answer left. What is even names
     /// none.
     fn named(&self, origin: u64) -> Option<(usize, u64)> {
-        if origin & 1 == 0 {
-            return None;
-        }
-        let way = self.receive.iter().position(|&receive| receive == origin)?;
-        let transmit = self.transmit.get(way).copied().filter(|&transmit| transmit != 0)?;
+        let way = way(origin);
+        let found = origin & 1 == 1 && self.receive.get(way) == Some(&origin);
+        let transmit =
+            self.transmit.get(way).copied().filter(|&transmit| found && transmit != 0)?;
         Some((way, transmit))
     }
 
@@ -101,7 +95,6 @@ pub(super) struct Stamps<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     set: u32,
-    way: u8,
 }
 
 /// An exchange that is remembered from now on.
@@ -124,21 +117,21 @@ impl<T: AsMut<[StampSet]>> Stamps<T> {
         let sets = self.sets.as_mut();
         let place = place(hash, sets.len());
         let set = sets.get_mut(place)?;
-        let receive = set.unique(receive);
         let named = set.named(origin);
         let way = match named {
             Some((way, _)) => set.steady(way, receive),
             None => set.newcomer(),
         };
+        let receive = receive & !WAY_BITS | (way as u64) << 1 | 1;
         *set.receive.get_mut(way)? = receive;
         *set.transmit.get_mut(way)? = 0;
-        let ticket = Ticket { set: place as u32, way: way as u8 };
+        let ticket = Ticket { set: place as u32 };
         Some(Exchange { ticket, receive, departed: named.map(|(_, transmit)| transmit) })
     }
 
     /// Notes when the answer to what arrived at `receive` left, if that is still remembered.
     pub(super) fn departed(&mut self, ticket: Ticket, receive: u64, transmit: NtpTimestamp) {
-        let way = usize::from(ticket.way);
+        let way = way(receive);
         if let Some(set) = self.sets.as_mut().get_mut(ticket.set as usize)
             && set.receive.get(way) == Some(&receive)
             && let Some(left) = set.transmit.get_mut(way)
@@ -151,6 +144,11 @@ impl<T: AsMut<[StampSet]>> Stamps<T> {
     pub(super) fn clear(&mut self) {
         self.sets.as_mut().fill(StampSet::EMPTY);
     }
+}
+
+/// The place in a set that a receive stamp ends in.
+const fn way(receive: u64) -> usize {
+    ((receive & WAY_BITS) >> 1) as usize
 }
 
 /// The next even one; in the same nanosecond as [`NtpTimestamp::from_wall`] rounds up.

@@ -28,6 +28,7 @@ impl<'a> Packet<'a> {
     /// states less than 16 octets, more than are left, or no multiple of 4;
     /// [`ParseError::MacLength`] when the end is no MAC: 4, 20 or 24 octets in version 4, a
     /// multiple of 4 up to 68 in version 3.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let &flags = bytes.first().ok_or(ParseError::Length(0))?;
         if let mode @ (Mode::Control | Mode::Private) = Mode::from_bits(flags) {
@@ -38,6 +39,9 @@ impl<'a> Packet<'a> {
             return Err(ParseError::Version(version));
         }
         let (header, trailer) = bytes.split_first_chunk().ok_or(ParseError::Length(bytes.len()))?;
+        if trailer.is_empty() {
+            return Ok(Self { header, extensions: trailer, mac: None });
+        }
         let (extensions, end) = match version {
             3 => (&[][..], trailer),
             _ => (trailer, Extension::skip_all(trailer)?),

@@ -79,9 +79,14 @@ impl<const RANGES: usize> AccessList<RANGES> {
 
     /// What `address` may do.
     #[must_use]
-    #[inline]
     pub fn of(&self, address: IpAddr) -> Access {
-        match address.to_canonical() {
+        self.of_canonical(address.to_canonical())
+    }
+
+    /// As [`of`](Self::of), of an address that is none of IPv4 mapped into IPv6.
+    #[inline]
+    pub(super) fn of_canonical(&self, address: IpAddr) -> Access {
+        match address {
             IpAddr::V4(address) => {
                 let octet = usize::from(address.octets()[0]);
                 let begun = |octet| self.octets.get(octet).map(|&begun| usize::from(begun));

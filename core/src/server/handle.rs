@@ -188,7 +188,7 @@ where
     ) -> Result<Response, Refusal> {
         let query = Query::parse(request)?;
         let from = from.to_canonical();
-        if self.access.of(from) == Access::Deny {
+        if self.access.of_canonical(from) == Access::Deny {
             let count = self.counters.refused(Refusal::Denied) + 1;
             return self.refuse(&query, Refusal::Denied, KissCode::DENY, count, received, now);
         }

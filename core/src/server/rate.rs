@@ -169,7 +169,7 @@ mod tests {
         let name = naming().name(v4(1));
         let mut ask = |millis| clients.admit(name, at(millis));
         assert_eq!(
-            [ask(0), ask(0), ask(0), ask(0), ask(0), ask(1)].map(|admitted| admitted.err()),
+            [ask(0), ask(0), ask(0), ask(0), ask(0), ask(1)].map(Result::err),
             [None, None, None, None, Some(1), Some(2)]
         );
         // One more every 2 s, not a moment before.

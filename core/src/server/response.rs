@@ -34,6 +34,7 @@ pub(super) struct Query {
 }
 
 impl Query {
+    #[inline(always)] // a tenth of what a request costs would be the copying
     pub(super) fn parse(request: &[u8]) -> Result<Self, Refusal> {
         let packet = Packet::parse(request).map_err(|_| Refusal::Malformed)?;
         let header = packet.header();

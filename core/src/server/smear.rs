@@ -124,7 +124,9 @@ mod tests {
     #[test]
     fn served_time_is_smooth() {
         for deleted in [false, true] {
-            for (shape, fastest) in [(Shape::Linear, 1.0), (Shape::Cosine, 1.5708)] {
+            for (shape, fastest) in
+                [(Shape::Linear, 1.0), (Shape::Cosine, core::f64::consts::FRAC_PI_2)]
+            {
                 let window = Span::from_secs(1_000);
                 let leap = LeapSecond { end: END, deleted };
                 let fastest = 1.002 * fastest / 1_000.0;

@@ -344,12 +344,11 @@ fn no_other_control_messages() {
     for opcode in (0..=255).filter(|opcode| !matches!(opcode, 1 | 2)) {
         assert_eq!(read(&mut server, &control(opcode, "")), Err(Refusal::Control), "{opcode}");
     }
-    // Another association; more names than there are; cut off.
-    let broken: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&|bytes| bytes[7] = 1, &|bytes| bytes[11] = 1, &|bytes| bytes.truncate(11)];
-    for change in broken {
+    // Another association; more names than there are; an answer; cut off.
+    for (place, octet, len) in [(7, 1, 12), (11, 1, 12), (1, 0x82, 12), (0, 0x16, 11)] {
         let mut bytes = asked.clone();
-        change(&mut bytes);
+        bytes[place] = octet;
+        bytes.truncate(len);
         assert_eq!(read(&mut server, &bytes), Err(Refusal::Control));
     }
 }

@@ -45,7 +45,7 @@ const CLIENTS: [u32; 4] = [1, 1_000, 100_000, 1_000_000];
 const LIMITS: [(bool, u64); 2] = [(false, 400), (true, 800)];
 /// The most that the number of clients may change it by, as a ratio: a place in a full table for
 /// somebody new costs more than to know a client again.
-const FLAT: f64 = 1.4;
+const FLAT: f64 = 1.5;
 /// The rules of access that each request is held against.
 const RULES: u32 = 100;
 

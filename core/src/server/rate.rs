@@ -23,14 +23,18 @@ use crate::units::{Instant, Span};
 /// Clients that share a place of the table.
 const WAYS: usize = 8;
 
+/// No datagram comes from this address: it is one of a group.
+const NOBODY: u128 = u128::MAX;
+
 /// Clients of one place in a table of clients: 256 octets for eight of them.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientSet([Entry; WAYS]);
 
 impl ClientSet {
     /// Nobody yet.
-    pub const EMPTY: Self =
-        Self([Entry { prefix: 0, full_at: Instant::from_nanos(0), requests: 0, refused: 0 }; WAYS]);
+    pub const EMPTY: Self = Self(
+        [Entry { prefix: NOBODY, full_at: Instant::from_nanos(0), requests: 0, refused: 0 }; WAYS],
+    );
     /// How many clients it has room for.
     pub const CAPACITY: usize = WAYS;
 }
@@ -39,7 +43,6 @@ impl ClientSet {
 struct Entry {
     prefix: u128,
     full_at: Instant,
-    /// 0 if nobody is here.
     requests: u32,
     refused: u32,
 }
@@ -89,7 +92,7 @@ impl<T: AsRef<[ClientSet]> + AsMut<[ClientSet]>> Clients<T> {
         let sets = self.sets.as_mut();
         let place = place(name.hash, sets.len());
         let Some(ClientSet(set)) = sets.get_mut(place) else { return Ok(()) };
-        let known = set.iter_mut().find(|entry| entry.prefix == name.prefix && entry.requests > 0);
+        let known = set.iter_mut().find(|entry| entry.prefix == name.prefix);
         let entry = match known {
             Some(entry) => entry,
             None => {
@@ -114,7 +117,7 @@ impl<T: AsRef<[ClientSet]> + AsMut<[ClientSet]>> Clients<T> {
     pub(super) fn top<const COUNT: usize>(&self) -> Vec<Client, COUNT> {
         let mut top = Vec::<Client, COUNT>::new();
         let entries = self.sets.as_ref().iter().flat_map(|ClientSet(set)| set);
-        for entry in entries.filter(|entry| entry.requests > 0) {
+        for entry in entries.filter(|entry| entry.prefix != NOBODY) {
             let place = top.partition_point(|client| client.requests >= entry.requests);
             if place == COUNT {
                 continue;

@@ -31,6 +31,18 @@ pub const MAX_FREQUENCY: FreqOffset = FreqOffset::from_ppm(100_000);
 /// clock, so that a clock that woke in 1970 still reads its servers right until 2094.
 pub const NOT_BEFORE: WallTime = WallTime::from_unix(1_767_225_600, 0); // 2026-01-01
 
+/// What an operator wants selection to make of a peer, as chrony and ntpd name it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SelectOptions {
+    /// While it is a truechimer the clock is set by it and others that are preferred alone.
+    pub prefer: bool,
+    /// While one that is trusted is usable, the truth is sought among those alone, and who
+    /// disagrees with them is a falseticker.
+    pub trust: bool,
+    /// It is measured and shown but never used. Then the other two mean nothing.
+    pub noselect: bool,
+}
+
 /// How a peer is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -44,6 +56,8 @@ pub struct PeerConfig {
     pub iburst: bool,
     /// Whether it came from a pool.
     pub pool: bool,
+    /// What selection is to make of it.
+    pub select: SelectOptions,
 }
 
 impl Default for PeerConfig {
@@ -54,6 +68,7 @@ impl Default for PeerConfig {
             max_poll: DEFAULT_MAX_POLL,
             iburst: true,
             pool: false,
+            select: SelectOptions::default(),
         }
     }
 }
@@ -76,6 +91,8 @@ pub struct Config {
     /// How many packets accuracy is worth: 1 is about as many as ntpd or chrony would send, 2 buys
     /// a seventh less error with half as many more.
     pub packets: f64,
+    /// The clock is not set until so many sources agree; 0 counts as 1.
+    pub min_sources: u8,
     /// The frequency that the clock runs at when the engine starts.
     pub frequency: FreqOffset,
     /// The stratum to claim for the local clock while there is nothing better, 1 to 15; others
@@ -107,6 +124,7 @@ impl Default for Config {
             panic_threshold: Some(Span::from_secs(1_000)), // RFC 5905 §7.2, PANICT
             max_slew: FreqOffset::from_ppm(500),           // as adjtime(2)
             packets: 1.0,
+            min_sources: 1,
             frequency: FreqOffset::ZERO,
             local_stratum: None,
             precision: -20,

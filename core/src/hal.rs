@@ -3,7 +3,7 @@
 //! The traits are for firmware, for the hosted single-process daemon and for tests. Whatever may
 //! have to wait returns [`nb::Result`].
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::clock::{ClockError, ClockStatus};
 use crate::io::Stamp;
@@ -69,6 +69,12 @@ pub trait DatagramSocket {
     /// say: it waited for its neighbour's address, or its stamp came later. Called before each
     /// datagram is handled, until there is no more to say.
     fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        None
+    }
+
+    /// Where the server of the last query to a peer may ask this host for the time. Nowhere by
+    /// default: a host that serves nobody is followed by nobody.
+    fn served_at(&self, _peer: PeerId) -> Option<IpAddr> {
         None
     }
 

@@ -56,6 +56,9 @@ pub enum Input<'a> {
         peer: PeerId,
         /// When.
         at: Stamp,
+        /// From where, if time is served there: who names that address as his reference follows
+        /// this host.
+        from: Option<IpAddr>,
     },
     /// The last query could not be sent.
     SendFailed {

@@ -19,6 +19,7 @@ use crate::config::{ClockKind, Config, Listen, Server, ServerAddress, SoftwareCl
 use crate::daemon::{Daemon, DaemonError};
 use crate::log::{Log, LogProfile};
 use crate::{output, sys};
+use truechimer_core::config::SelectOptions;
 
 /// How wrong the client's clock is at first.
 const OFFSET: Span = Span::from_millis(-1_500);
@@ -157,7 +158,14 @@ fn client_config(port: u16) -> Config {
     Config {
         clock: ClockKind::Software,
         control: None,
-        servers: vec![Server { address, port, min_poll: 0, max_poll: 2, iburst: true }],
+        servers: vec![Server {
+            address,
+            port,
+            min_poll: 0,
+            max_poll: 2,
+            iburst: true,
+            select: SelectOptions::default(),
+        }],
         software_clock: SoftwareClock { offset: OFFSET, frequency: FREQUENCY },
         ..Config::default()
     }

@@ -62,7 +62,7 @@ const STATUS_KEYS: [&str; 22] = [
     "uptime",
 ];
 
-const PEER_KEYS: [&str; 20] = [
+const PEER_KEYS: [&str; 21] = [
     "address",
     "delay",
     "deviation",
@@ -70,6 +70,7 @@ const PEER_KEYS: [&str; 20] = [
     "name",
     "next_query",
     "offset",
+    "options",
     "pool",
     "port",
     "reach",
@@ -127,30 +128,32 @@ pub(crate) fn peers() -> Result<()> {
     let serving = "[[listen]]\naddress = \"127.0.0.1\"\n[local]\nstratum = 3\n";
     let _server = Chimed::start_in(&namespace, serving)?;
     let named = "[[server]]\naddress = \"quite-a-long-name.of-nobody.invalid\"\n";
-    let chimed = Chimed::start_in(&namespace, &(server(123, -2) + named))?;
+    let known = server(123, -2) + "prefer = true\ntrust = true\n";
+    let chimed = Chimed::start_in(&namespace, &(known + named))?;
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
 
     let text = show(&chimed, &["peers"])?;
     let lines: Vec<_> = text.lines().collect();
     let [heading, known, unknown] = lines[..] else { bail!("not three lines: {text}") };
     let words: Vec<_> = heading.split_whitespace().collect();
-    let columns = ["peer", "standing", "st", "reach", "poll", "offset", "delay", "used/sent"];
+    let columns =
+        ["peer", "standing", "options", "st", "reach", "poll", "offset", "delay", "used/sent"];
     ensure!(words == columns, "{text}");
     let standing = heading.find("standing").context("no column")?;
     for (line, name, rest) in [
         (known, "127.0.0.1:123", "selected"),
-        (unknown, "quite-a-long-name.of-nobody.invalid (not resolved)", "unusable"),
+        (unknown, "quite-a-long-name.of-nobody.invalid (not resolved)", "invalid"),
     ] {
         ensure!(line[..standing].trim_end() == name, "{text}");
         ensure!(line[standing..].starts_with(rest), "{text}");
         ensure!(line.len() == heading.len(), "the columns do not agree:\n{text}");
     }
     let words: Vec<_> = known[standing..].split_whitespace().collect();
-    ensure!(words[1] == "3" && words[3..5] == ["0.3", "s"], "{text}");
-    ensure!(words[2].len() == 8 && words[2].ends_with('1'), "{text}");
+    ensure!(words[1..3] == ["prefer,trust", "3"] && words[4..6] == ["0.3", "s"], "{text}");
+    ensure!(words[3].len() == 8 && words[3].ends_with('1'), "{text}");
     let words: Vec<_> = unknown[standing..].split_whitespace().collect();
-    ensure!(words[1..3] == ["-", "00000000"], "{text}");
-    ensure!(words[5..] == ["-", "-", "0/0"], "{text}");
+    ensure!(words[1..4] == ["-", "-", "00000000"], "{text}");
+    ensure!(words[6..] == ["-", "-", "0/0"], "{text}");
     Ok(())
 }
 

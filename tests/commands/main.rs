@@ -64,6 +64,7 @@ fn main() {
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
         trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
+        trial("serving::each_other", &[], serving::each_other),
     ];
     conclude(trials, THREADS);
 }

@@ -1,14 +1,17 @@
-//! Serving time on every address.
+//! Serving time: on every address, and to a server.
 
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use truechimer_tests::chimed::Chimed;
-use truechimer_tests::free_port;
+use truechimer_tests::chimed::{Chimed, Status, server};
+use truechimer_tests::fake::FakeServer;
 use truechimer_tests::process::finish;
+use truechimer_tests::{free_port, wait_for};
 
 use super::{SOON, chimed};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Of several addresses that a host has, the answer comes from the one that was asked.
 pub(crate) fn from_the_address_asked() -> Result<()> {
@@ -36,5 +39,25 @@ pub(crate) fn from_the_address_asked() -> Result<()> {
         );
     }
     ensure!(server.status()?.number("answers")? == 4.0, "{:?}", server.status()?);
+    Ok(())
+}
+
+/// One of two that are configured to follow each other has a server, and follows that alone.
+pub(crate) fn each_other() -> Result<()> {
+    let (fake, ports) = (FakeServer::honest()?, [free_port()?, free_port()?]);
+    let [first_at, second_at] = ["127.0.0.2", "127.0.0.3"];
+    let listen = |address, port| format!("[[listen]]\naddress = \"{address}\"\nport = {port}\n");
+    let follow = |address, port| server(port, -2).replace("127.0.0.1", address);
+    let first = server(fake.port, -2) + &follow(second_at, ports[1]) + &listen(first_at, ports[0]);
+    let first = Chimed::start(&first)?;
+    first.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let second = follow(first_at, ports[0]) + &listen(second_at, ports[1]) + "[local]\n";
+    let second = Chimed::start(&second)?;
+    wait_for("the loop being found out", LIMIT, || {
+        let (first, second) = (first.peers()?, second.peer()?);
+        let standings = [first[0].standing(), first[1].standing(), second.standing()];
+        Ok((standings == ["selected", "loop", "selected"]).then_some(()))
+    })?;
+    ensure!(second.status()?.text("reference")? == first_at, "{:?}", second.status()?);
     Ok(())
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::ClockError;
+use crate::config::SelectOptions;
 use crate::select::{Candidate, Selection};
 
 fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
@@ -14,8 +15,9 @@ fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
         frequency_deviation: 1e-8,
         wander: 1e-10,
         interval: Span::from_secs(64),
+        options: SelectOptions::default(),
     };
-    Selection::<1>::new().update(0, now(0).wall, &[candidate]).unwrap()
+    Selection::<1>::new(1).update(0, now(0).wall, &[candidate]).unwrap()
 }
 
 fn now(secs: i64) -> Now {

@@ -60,6 +60,7 @@ pub struct Engine<const PEERS: usize> {
 #[derive(Debug)]
 struct Associate {
     peer: Peer,
+    /// What the last selection made of it, if it was a candidate.
     standing: Standing,
     received: Stamp,
     /// What it said before somebody else moved the clock has not been confirmed since.
@@ -85,7 +86,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
         Self {
             peers: Vec::new(),
-            selection: Selection::new(),
+            selection: Selection::new(config.min_sources),
             discipline: Discipline::new(config, now),
             sync: Sync::new(config),
             report: Report::default(),
@@ -107,7 +108,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         self.peers
             .push(Associate {
                 peer: Peer::new(config, first_query, frequency, self.packets),
-                standing: Standing::default(),
+                standing: Standing::Waiting,
                 received: Stamp::default(),
                 unconfirmed: false,
             })
@@ -148,9 +149,9 @@ impl<const PEERS: usize> Engine<PEERS> {
                 };
                 self.handle_datagram(now, peer, from, received, bytes, busy);
             }
-            Input::Sent { peer, at } => {
+            Input::Sent { peer, at, from } => {
                 if let Some(peer) = self.peer_mut(peer) {
-                    peer.handle_sent(at.time);
+                    peer.handle_sent(at.time, from);
                 }
             }
             Input::SendFailed { peer } => {
@@ -284,14 +285,11 @@ impl<const PEERS: usize> Engine<PEERS> {
 
     /// Logs what became of a peer, and whether that calls for a report of the bad ones.
     fn peer_changed(&mut self, now: Now, id: PeerId, change: Option<Change>) {
-        let Some(Associate { peer, standing, .. }) = self.peers.get_mut(usize::from(id.0)) else {
-            return;
-        };
+        let Some(Associate { peer, .. }) = self.peers.get(usize::from(id.0)) else { return };
         let address = peer.address().map(|address| address.ip());
         match (change, address) {
             (Some(Change::Valid), Some(address)) => self.event(Event::PeerValid { address }),
             (Some(Change::Invalid), Some(address)) => {
-                *standing = Standing::Unusable;
                 self.selection.forget(usize::from(id.0));
                 self.event(Event::PeerInvalid { address });
             }

@@ -2,18 +2,23 @@
 
 use core::net::SocketAddr;
 
+use super::steer::candidate;
 use super::{Associate, Engine};
+use crate::config::SelectOptions;
 use crate::estimate::Estimate;
 use crate::io::Stamp;
 use crate::peer::{Counters, PeerId, Remote};
 use crate::select::Standing;
 use crate::system::SystemState;
-use crate::units::{FreqOffset, Instant, Now, Span};
+use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 /// An engine at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     peers: &'a [Associate],
+    now: Instant,
+    /// Free-running.
+    time: WallTime,
     /// What is told to clients.
     pub system: SystemState,
     /// Whether the clock is synchronised to a source.
@@ -39,7 +44,9 @@ impl<'a> Snapshot<'a> {
     /// The peers in the order in which they were added.
     #[must_use]
     pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a> {
-        self.peers.iter().enumerate().map(|(place, associate)| PeerSnapshot::new(place, associate))
+        let (now, time) = (self.now, self.time);
+        let peers = self.peers.iter().enumerate();
+        peers.map(move |(place, associate)| PeerSnapshot::new(place, associate, time, now))
     }
 }
 
@@ -56,8 +63,10 @@ pub struct PeerSnapshot {
     pub valid: bool,
     /// The last eight queries, the newest in the lowest bit; set if answered.
     pub reach: u8,
-    /// What selection thinks of it.
+    /// What becomes of it, and why.
     pub standing: Standing,
+    /// What selection is to make of it.
+    pub options: SelectOptions,
     /// The poll interval without jitter.
     pub interval: Span,
     /// The power of two seconds next to it.
@@ -75,17 +84,16 @@ pub struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    fn new(place: usize, Associate { peer, standing, received, .. }: &Associate) -> Self {
+    fn new(place: usize, associate: &Associate, time: WallTime, now: Instant) -> Self {
+        let Associate { peer, standing, received, .. } = associate;
         Self {
             id: PeerId(place as u16),
             address: peer.address(),
             trust: peer.trust.level(),
             valid: peer.trust.is_valid(),
             reach: peer.trust.reach(),
-            standing: match *standing {
-                Standing::Unusable if peer.is_unreachable() => Standing::Unreachable,
-                standing => standing,
-            },
+            standing: candidate(peer, place, time, now).err().unwrap_or(*standing),
+            options: peer.options,
             interval: peer.poll.interval(),
             poll: peer.poll.exponent(),
             next_query: peer.next_query(),
@@ -105,6 +113,8 @@ impl<const PEERS: usize> Engine<PEERS> {
         let known = offset.filter(|_| !self.discipline.is_doubtful_at(now));
         Snapshot {
             peers: &self.peers,
+            now: now.mono,
+            time: self.discipline.free_run(now.wall),
             system: self.system(now),
             synced: self.sync.is_synced(),
             offset,

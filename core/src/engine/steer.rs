@@ -4,8 +4,7 @@ use heapless::Vec;
 
 use super::{Associate, Engine};
 use crate::clock::{ClockCommand, ClockReply};
-use crate::config::{MAX_DISTANCE, MAX_STRATUM};
-use crate::estimate::Estimate;
+use crate::config::MAX_DISTANCE;
 use crate::event::Event;
 use crate::peer::{Peer, PeerId};
 use crate::select::{Candidate, Standing};
@@ -23,18 +22,14 @@ impl<const PEERS: usize> Engine<PEERS> {
         let time = self.discipline.free_run(local);
         let mut candidates: Vec<Candidate, PEERS> = Vec::new();
         for (index, associate) in self.peers.iter_mut().enumerate() {
-            let candidate = candidate(&associate.peer, index, time, now.mono);
-            let Some(candidate) = candidate.filter(|_| !associate.unconfirmed) else {
-                associate.standing = Standing::Unusable;
+            associate.standing = Standing::Waiting;
+            if associate.unconfirmed {
                 continue;
-            };
-            associate.standing = if candidate.distance > MAX_DISTANCE {
-                Standing::TooDistant
-            } else {
+            }
+            if let Ok(candidate) = candidate(&associate.peer, index, time, now.mono) {
                 // There is a place for every peer.
                 let _ = candidates.push(candidate);
-                Standing::NoMajority
-            };
+            }
         }
         // The first correction may be a step, and who answers first is not therefore right.
         let waiting = |one: &Associate| {
@@ -130,15 +125,21 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 }
 
-fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<Candidate> {
-    let estimate: Estimate = peer.estimator.estimate()?;
-    let remote = peer.remote.as_ref()?;
-    // Behind a server of stratum 15 this clock would be one of 16, which means unsynchronised.
-    if !peer.trust.is_valid() || remote.header.stratum + 1 >= MAX_STRATUM {
-        return None;
+/// The claim of a peer, or why it is not to be heard.
+pub(super) fn candidate(
+    peer: &Peer,
+    index: usize,
+    time: WallTime,
+    now: Instant,
+) -> Result<Candidate, Standing> {
+    if let Some(standing) = peer.disqualification() {
+        return Err(standing);
     }
+    let (Some(estimate), Some(remote)) = (peer.estimator.estimate(), &peer.remote) else {
+        return Err(Standing::Invalid);
+    };
     let offset_deviation = estimate.deviation_at(time);
-    Some(Candidate {
+    let candidate = Candidate {
         index,
         offset: estimate.offset_at(time),
         distance: remote.root_distance(estimate.delay, now)
@@ -149,5 +150,13 @@ fn candidate(peer: &Peer, index: usize, time: WallTime, now: Instant) -> Option<
         frequency_deviation: estimate.frequency_deviation,
         wander: estimate.wander,
         interval: peer.poll.interval(),
-    })
+        options: peer.options,
+    };
+    if candidate.distance > MAX_DISTANCE {
+        Err(Standing::TooDistant)
+    } else if peer.options.noselect {
+        Err(Standing::NoSelect)
+    } else {
+        Ok(candidate)
+    }
 }

@@ -8,17 +8,18 @@ mod query;
 mod trust;
 mod validity;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
 use self::poll::{Poll, Schedule};
 use self::trust::Trust;
-use crate::config::{DRIFT_TOLERANCE, NOT_BEFORE, PeerConfig};
+use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM, NOT_BEFORE, PeerConfig, SelectOptions};
 use crate::estimate::{Estimator, Verdict};
+use crate::select::Standing;
 use crate::units::{FreqOffset, Instant, Now, NtpTimestamp, Span, WallTime};
-use crate::wire::{Header, KissCode, Packet};
+use crate::wire::{Header, KissCode, Packet, ReferenceId};
 
 pub use query::Query;
 pub use trust::Change;
@@ -98,6 +99,10 @@ pub struct Peer {
     /// The addresses come from a name, which can be looked up again.
     named: bool,
     query: Option<Query>,
+    /// What a server that follows this host gives as its reference.
+    own_id: Option<ReferenceId>,
+    /// Why the reply to its last query could not be used.
+    refused: Option<Reject>,
     next_query: Instant,
     resolve_attempts: u32,
     last_transmit: NtpTimestamp,
@@ -107,6 +112,7 @@ pub struct Peer {
     pub estimator: Estimator,
     pub remote: Option<Remote>,
     pub counters: Counters,
+    pub options: SelectOptions,
 }
 
 /// What is due.
@@ -144,6 +150,8 @@ impl Peer {
             abandoned: false,
             named: config.address.is_none(),
             query: None,
+            own_id: None,
+            refused: None,
             next_query: first_query,
             resolve_attempts: 0,
             last_transmit: NtpTimestamp::ZERO,
@@ -153,6 +161,7 @@ impl Peer {
             estimator: Estimator::new(frequency),
             remote: None,
             counters: Counters::default(),
+            options: config.select,
         }
     }
 
@@ -177,7 +186,8 @@ impl Peer {
             None => self.resolve_attempts.into(),
         };
         let enough = if self.addresses.is_empty() { UNDECIDED_NAME } else { UNDECIDED };
-        !self.trust.is_valid() && attempts <= enough
+        let may_decide = self.refused.is_none() && !self.options.noselect;
+        !self.trust.is_valid() && may_decide && attempts <= enough
     }
 
     /// Whether it has had its chance and failed.
@@ -191,6 +201,27 @@ impl Peer {
     /// Whether it is bad because none of the last eight queries was answered.
     pub fn is_unreachable(&self) -> bool {
         self.trust.reach() == 0 && self.is_bad()
+    }
+
+    /// What speaks against listening to it, whatever it says of the time.
+    pub fn disqualification(&self) -> Option<Standing> {
+        let Some(Remote { header, .. }) = self.remote.filter(|_| self.trust.is_valid()) else {
+            return Some(match self.refused {
+                Some(Reject::Kiss(KissCode::DENY | KissCode::RSTR)) => Standing::Denied,
+                Some(Reject::Alarm | Reject::Stratum(_)) => Standing::Unsynchronised,
+                Some(Reject::RootDistance) => Standing::TooDistant,
+                _ if self.is_unreachable() => Standing::Unreachable,
+                _ => Standing::Invalid,
+            });
+        };
+        // Behind a server of stratum 15 this clock would be one of 16.
+        if header.stratum + 1 >= MAX_STRATUM {
+            Some(Standing::Unsynchronised)
+        } else if header.stratum > 1 && self.own_id == Some(header.reference_id) {
+            Some(Standing::Loop)
+        } else {
+            None
+        }
     }
 
     pub const fn next_query(&self) -> Instant {
@@ -220,8 +251,9 @@ impl Peer {
         Due::Query { to, bytes: query.to_bytes() }
     }
 
-    /// The query really left at `at`.
-    pub fn handle_sent(&mut self, at: WallTime) {
+    /// The query really left at `at`; who has his time from `from` follows this host.
+    pub fn handle_sent(&mut self, at: WallTime, from: Option<IpAddr>) {
+        self.own_id = from.map(ReferenceId::from_addr);
         if let Some(query) = &mut self.query {
             query.transmitted = at;
         }
@@ -234,6 +266,7 @@ impl Peer {
     }
 
     fn give_up(&mut self) -> Option<Change> {
+        self.refused = None;
         self.poll.lost();
         let change = self.trust.lost(self.poll.unanswered());
         self.abandoned = !self.trust.is_valid() && (self.named || self.addresses.len() > 1);
@@ -296,6 +329,7 @@ impl Peer {
         match usable(&header, query.transmitted, received, pivot, precision) {
             Ok(exchange) => {
                 self.counters.used += 1;
+                self.refused = None;
                 self.remote = Some(Remote { header, delay: exchange.delay(), at: now.mono });
                 Received::Measured { exchange, change: self.trust.answered() }
             }
@@ -333,6 +367,7 @@ impl Peer {
         self.trust = Trust::NEW;
         self.estimator = Estimator::new(self.estimator.frequency());
         self.remote = None;
+        self.refused = None;
         self.last_transmit = NtpTimestamp::ZERO;
     }
 
@@ -358,6 +393,7 @@ impl Peer {
 
     fn suspend(&mut self, reason: Reject, now: Instant, rng: &mut ChaCha8Rng) -> Received {
         self.count(reason);
+        self.refused = Some(reason);
         let pause = match reason {
             Reject::Kiss(KissCode::RATE) => self.poll.slow_down(rng),
             Reject::Kiss(KissCode::DENY | KissCode::RSTR) => self.poll.denied(rng),

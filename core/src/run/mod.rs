@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::hal::{AdjustableClock, Channel, DatagramSocket, Received};
+use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
 use crate::peer::PeerId;
 use crate::server::{Refusal, Verdict, respond};
@@ -83,8 +83,8 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         for taken in 0..BATCH {
             let received = self.socket.receive(&mut buffer);
             while let Some((peer, stamp)) = self.socket.departed() {
-                let at = self.clock.stamp(stamp);
-                self.input(Input::Sent { peer, at }, sink);
+                let input = self.sent(peer, stamp);
+                self.input(input, sink);
             }
             match received {
                 Ok(received) => self.dispatch(received, &buffer, sink),
@@ -178,9 +178,13 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         bytes: &[u8; Header::LEN],
     ) -> Input<'static> {
         match self.socket.query(peer, to, bytes) {
-            Ok(stamp) => Input::Sent { peer, at: self.clock.stamp(stamp) },
+            Ok(stamp) => self.sent(peer, stamp),
             Err(_) => Input::SendFailed { peer },
         }
+    }
+
+    fn sent(&self, peer: PeerId, stamp: RawStamp) -> Input<'static> {
+        Input::Sent { peer, at: self.clock.stamp(stamp), from: self.socket.served_at(peer) }
     }
 
     fn command(&mut self, command: ClockCommand) -> ClockReply {

@@ -28,6 +28,7 @@ pub use self::bounds::Bounds;
 use self::intervals::{Hull, agreement, majority};
 use self::suspects::{AMNESTY, Suspicion, frequency_departure};
 use self::weights::{Bias, Term};
+use crate::config::SelectOptions;
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// The peer that is followed stays so until another's reach is better by this factor. A choice of
@@ -38,24 +39,38 @@ const FLOOR: f64 = 1e-6;
 /// No frequency is known better, as a ratio.
 const LEAST_FREQUENCY_DEVIATION: f64 = 1e-12;
 
-/// What selection thinks of a peer.
+/// What becomes of a peer, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Standing {
-    /// Not trusted yet, or not any more.
+    /// It has not answered often enough to be valid, or not lately.
     #[default]
-    Unusable,
+    Invalid,
     /// Asked often, it has not answered.
     Unreachable,
+    /// It denied access by a Kiss-o'-Death.
+    Denied,
+    /// It says itself that it is not synchronised, or is of the last stratum, behind which nobody
+    /// is.
+    Unsynchronised,
+    /// It follows this host.
+    Loop,
     /// Its root distance is too great to be of use.
     TooDistant,
+    /// It is only to be measured.
+    NoSelect,
+    /// For others, that have not had their chance to disagree before the first correction or are
+    /// too few to agree.
+    Waiting,
     /// Its interval does not overlap where those of the majority do.
     Falseticker,
     /// It jumped, or runs faster or slower than the others.
     Suspect,
     /// There is no majority.
     NoMajority,
+    /// A truechimer, but others are preferred.
+    NotPreferred,
     /// A truechimer that takes part in the average.
     Combined,
     /// The truechimer that is followed: one of the least root distance.
@@ -65,12 +80,18 @@ pub enum Standing {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Unusable => "unusable",
+            Self::Invalid => "invalid",
             Self::Unreachable => "unreachable",
+            Self::Denied => "denied",
+            Self::Unsynchronised => "unsynchronised",
+            Self::Loop => "loop",
             Self::TooDistant => "too distant",
+            Self::NoSelect => "noselect",
+            Self::Waiting => "waiting",
             Self::Falseticker => "falseticker",
             Self::Suspect => "suspect",
             Self::NoMajority => "no majority",
+            Self::NotPreferred => "not preferred",
             Self::Combined => "combined",
             Self::Selected => "selected",
         })
@@ -99,6 +120,8 @@ pub struct Candidate {
     pub wander: f64,
     /// How often it is asked.
     pub interval: Span,
+    /// What the operator wants.
+    pub options: SelectOptions,
 }
 
 /// What the truechimers say together.
@@ -126,6 +149,19 @@ struct Record {
     bias: Bias,
 }
 
+/// Those that agree.
+struct Truechimers<const PEERS: usize> {
+    /// All of them, or those that are preferred.
+    heard: Vec<Candidate, PEERS>,
+    passed_over: Vec<Candidate, PEERS>,
+}
+
+impl<const PEERS: usize> Truechimers<PEERS> {
+    fn count(&self) -> usize {
+        self.heard.len() + self.passed_over.len()
+    }
+}
+
 /// The judgement of up to `PEERS` peers, and what it remembers.
 #[derive(Debug)]
 pub struct Selection<const PEERS: usize> {
@@ -135,13 +171,15 @@ pub struct Selection<const PEERS: usize> {
     /// The free-running time at which most peers seemed to jump: for a while from then on none is
     /// suspected of it, and no bias is learned.
     amnesty: Option<WallTime>,
+    /// So many truechimers there must be.
+    min_sources: u8,
 }
 
 impl<const PEERS: usize> Selection<PEERS> {
-    /// One that knows nobody.
+    /// One that knows nobody, and says nothing until `min_sources` peers agree.
     #[must_use]
-    pub fn new() -> Self {
-        Self { records: [Record::default(); PEERS], last: None, amnesty: None }
+    pub fn new(min_sources: u8) -> Self {
+        Self { records: [Record::default(); PEERS], last: None, amnesty: None, min_sources }
     }
 
     /// Forgets what a peer was like: at that place there may be another server from now on.
@@ -158,7 +196,11 @@ impl<const PEERS: usize> Selection<PEERS> {
     }
 
     /// The peer `current` has a new sample. What do the `candidates`, which say what is at
-    /// free-running `time`, say together? `None` without a majority that agrees.
+    /// free-running `time`, say together? `None` without a majority that agrees, or if they are too
+    /// few.
+    ///
+    /// Those that are to be trusted, if there are any, are the only ones with a vote on where the
+    /// truth is.
     #[must_use]
     pub fn update(
         &mut self,
@@ -170,24 +212,33 @@ impl<const PEERS: usize> Selection<PEERS> {
             let ahead = last.frequency.gain(time - made, 0).0;
             (last.offset + ahead, last.offset_deviation)
         });
-        self.suspect(current, time, candidates, predicted);
+        let any_trusted = candidates.iter().any(|one| one.options.trust);
+        let voters = || candidates.iter().filter(|one| one.options.trust || !any_trusted);
+        let voting: Vec<Candidate, PEERS> = voters().take(PEERS).copied().collect();
+        self.suspect(current, time, candidates, &voting, predicted);
         for one in candidates {
             self.judge(
                 one,
                 if self.is_held(one) { Standing::Suspect } else { Standing::NoMajority },
             );
         }
-        let hull = majority(candidates)?;
+        let hull = majority(&voting)?;
         let is_free = |one: &Candidate| !self.is_held(one);
-        let point = agreement(candidates, is_free, predicted.map(|(offset, _)| offset))?;
+        let point = agreement(&voting, is_free, predicted.map(|(offset, _)| offset))?;
         let truechimers = self.truechimers(candidates, point);
-        let selected = self.choose(&truechimers)?;
-        let consensus = self.combine(current, time, &truechimers, selected, point, hull);
+        let selected = self.choose(&truechimers.heard)?;
+        let is_enough = truechimers.count() >= self.min_sources.into();
         for one in candidates {
-            let standing = if one.index == selected.index {
+            let is_in = |group: &[Candidate]| group.iter().any(|other| other.index == one.index);
+            let (heard, passed_over) = (is_in(&truechimers.heard), is_in(&truechimers.passed_over));
+            let standing = if (heard || passed_over) && !is_enough {
+                Standing::Waiting
+            } else if one.index == selected.index {
                 Standing::Selected
-            } else if truechimers.iter().any(|other| other.index == one.index) {
+            } else if heard {
                 Standing::Combined
+            } else if passed_over {
+                Standing::NotPreferred
             } else if self.is_held(one) {
                 Standing::Suspect
             } else {
@@ -196,6 +247,10 @@ impl<const PEERS: usize> Selection<PEERS> {
             };
             self.judge(one, standing);
         }
+        if !is_enough {
+            return None;
+        }
+        let consensus = self.combine(current, time, &truechimers, selected, point, hull);
         self.last = Some((consensus, time));
         Some(consensus)
     }
@@ -214,21 +269,19 @@ impl<const PEERS: usize> Selection<PEERS> {
         }
     }
 
-    /// Tests the peer that has a new sample.
+    /// Tests the peer that has a new sample, against those that are `voting`.
     fn suspect(
         &mut self,
         current: usize,
         time: WallTime,
         candidates: &[Candidate],
+        voting: &[Candidate],
         predicted: Option<(Span, f64)>,
     ) {
         let amnesty = self.has_amnesty(time);
-        let Some(place) = candidates.iter().position(|one| one.index == current) else { return };
-        let (Some(one), Some(record)) = (candidates.get(place), self.records.get_mut(current))
-        else {
-            return;
-        };
-        if let Some(departure) = frequency_departure(candidates, place) {
+        let found = candidates.iter().find(|one| one.index == current);
+        let (Some(one), Some(record)) = (found, self.records.get_mut(current)) else { return };
+        if let Some(departure) = frequency_departure(voting, one) {
             record.suspicion.frequency(departure);
         }
         let Some((offset, deviation)) = predicted else { return };
@@ -239,7 +292,7 @@ impl<const PEERS: usize> Selection<PEERS> {
         let shifted = |one: &&Candidate| {
             self.records.get(one.index).is_some_and(|record| record.suspicion.is_shifted())
         };
-        if 2 * candidates.iter().filter(shifted).count() > candidates.len() {
+        if 2 * voting.iter().filter(shifted).count() > voting.len() {
             for record in &mut self.records {
                 record.suspicion.pardon();
                 record.bias = Bias::default();
@@ -249,10 +302,16 @@ impl<const PEERS: usize> Selection<PEERS> {
     }
 
     /// Those in whose intervals the point is, without the suspects if there are others.
-    fn truechimers(&self, candidates: &[Candidate], point: Span) -> Vec<Candidate, PEERS> {
+    fn truechimers(&self, candidates: &[Candidate], point: Span) -> Truechimers<PEERS> {
         let agreeing = || candidates.iter().filter(|one| one.contains(point));
         let any_free = agreeing().any(|one| !self.is_held(one));
-        agreeing().filter(|one| !any_free || !self.is_held(one)).take(PEERS).copied().collect()
+        let free = || agreeing().filter(|one| !any_free || !self.is_held(one));
+        let any_preferred = free().any(|one| one.options.prefer);
+        let group = |heard: bool| {
+            let is_heard = |one: &&Candidate| one.options.prefer || !any_preferred;
+            free().filter(|one| is_heard(one) == heard).take(PEERS).copied().collect()
+        };
+        Truechimers { heard: group(true), passed_over: group(false) }
     }
 
     /// The one to follow: the nearest, or the one that was followed if it is nearly as near.
@@ -272,24 +331,33 @@ impl<const PEERS: usize> Selection<PEERS> {
         &mut self,
         current: usize,
         time: WallTime,
-        truechimers: &[Candidate],
+        truechimers: &Truechimers<PEERS>,
         selected: Candidate,
         point: Span,
         hull: Hull,
     ) -> Consensus {
+        let Truechimers { heard, passed_over } = truechimers;
         let bias =
             |index: usize| self.records.get(index).map_or_else(Bias::default, |one| one.bias);
         let mut terms: Vec<Term, PEERS> = Vec::new();
-        for one in truechimers {
+        for one in heard {
             // There is a place for every peer.
             let _ = terms.push(Term::new(one, point, bias(one.index)));
         }
         let level = weights::weigh(&mut terms);
         let (offset, offset_deviation) = weights::average(&terms).unwrap_or(level);
         // Some may not have had a sample since the clock jumped.
-        let learners = if self.has_amnesty(time) { &mut [] } else { terms.as_mut_slice() };
-        for term in learners {
-            term.bias.learn(term.offset - offset, term.index == current);
+        if !self.has_amnesty(time) {
+            for term in &mut terms {
+                term.bias.learn(term.offset - offset, term.index == current);
+            }
+            // For the day on which they have a say.
+            for one in passed_over {
+                if let Some(record) = self.records.get_mut(one.index) {
+                    let difference = (one.offset - point).as_secs_f64() - offset;
+                    record.bias.learn(difference, one.index == current);
+                }
+            }
         }
         let anchor = weights::anchor(&terms);
         for term in &terms {
@@ -300,7 +368,7 @@ impl<const PEERS: usize> Selection<PEERS> {
         for record in &mut self.records {
             record.bias.lower(anchor);
         }
-        let (frequency, frequency_deviation) = frequency(truechimers, &selected);
+        let (frequency, frequency_deviation) = frequency(heard, &selected);
         let offset = (point + Span::from_secs_f64(offset)).max(hull.low).min(hull.high);
         Consensus {
             selected,
@@ -310,12 +378,6 @@ impl<const PEERS: usize> Selection<PEERS> {
             frequency_deviation,
             bounds: Bounds::new(hull, offset, &terms),
         }
-    }
-}
-
-impl<const PEERS: usize> Default for Selection<PEERS> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -121,9 +121,9 @@ impl Suspicion {
     }
 }
 
-/// How many standard deviations the frequency of the candidate at `place` is from the median.
-/// `None` if there is no telling, for they are too few or half of them would be wrong.
-pub fn frequency_departure(candidates: &[Candidate], place: usize) -> Option<f64> {
+/// How many standard deviations a candidate's frequency is from the median of `candidates`. `None`
+/// if there is no telling, for they are too few or half of them would be wrong.
+pub fn frequency_departure(candidates: &[Candidate], one: &Candidate) -> Option<f64> {
     let count = candidates.len();
     if count < ELECTORATE {
         return None;
@@ -144,10 +144,7 @@ pub fn frequency_departure(candidates: &[Candidate], place: usize) -> Option<f64
         libm::fabs(distance) / libm::hypot(deviation, FREQUENCY_FLOOR)
     };
     let wrong = candidates.iter().filter(|one| deviations(one) > FREQUENCY_LIMIT).count();
-    if 2 * wrong >= count {
-        return None;
-    }
-    candidates.get(place).map(deviations)
+    (2 * wrong < count).then(|| deviations(one))
 }
 
 #[cfg(test)]
@@ -165,15 +162,15 @@ mod tests {
     fn the_median_shows_who_runs_away() {
         // 100 ppb are 7.05 of √(10² + 10² + 1²) ppb.
         let three = [ppb(0), ppb(100), ppb(0)];
-        let departure = frequency_departure(&three, 1).unwrap();
+        let departure = frequency_departure(&three, &three[1]).unwrap();
         assert!((departure - 7.0534).abs() < 1e-3, "{departure}");
-        assert_eq!(frequency_departure(&three, 0), Some(0.0));
-        assert_eq!(frequency_departure(&three[..2], 1), None, "two have no median");
+        assert_eq!(frequency_departure(&three, &three[0]), Some(0.0));
+        assert_eq!(frequency_departure(&three[..2], &three[1]), None, "two have no median");
         // Between 0 and 60 ppb: half of them are 5 sigma below, one is 18 above.
         let four = [ppb(0), ppb(-1), ppb(60), ppb(300)];
-        assert!((frequency_departure(&four, 3).unwrap() - 19.04).abs() < 0.01);
+        assert!((frequency_departure(&four, &four[3]).unwrap() - 19.04).abs() < 0.01);
         let split = [ppb(0), ppb(0), ppb(400), ppb(400)];
-        assert_eq!(frequency_departure(&split, 0), None, "half of them would be wrong");
+        assert_eq!(frequency_departure(&split, &split[0]), None, "half of them would be wrong");
     }
 
     #[test]

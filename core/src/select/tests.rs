@@ -17,6 +17,7 @@ pub(super) fn candidate(index: usize, offset: i64, distance: i64) -> Candidate {
         frequency_deviation: 1e-9,
         wander: 1e-10,
         interval: Span::from_secs(64),
+        options: SelectOptions::default(),
     }
 }
 
@@ -56,11 +57,11 @@ fn standings(selection: &Selection<8>, count: usize) -> Vec<Standing> {
     (0..count).map(|index| selection.standing(index)).collect()
 }
 
-use Standing::{Combined, Falseticker, NoMajority, Selected, Suspect};
+use Standing::{Combined, Falseticker, NoMajority, NotPreferred, Selected, Suspect, Waiting};
 
 #[test]
 fn one_alone_is_believed_to_the_nanosecond() {
-    let mut selection = Selection::<8>::new();
+    let mut selection = Selection::<8>::new(1);
     let offset = Span::from_nanos(-1_234_567_890_123_456_789);
     let one = Candidate { offset, ..candidate(3, 0, 10) };
     for secs in 0..3 {
@@ -73,7 +74,7 @@ fn one_alone_is_believed_to_the_nanosecond() {
 
 #[test]
 fn of_two_that_disagree_none_is_believed() {
-    let mut selection = Selection::<8>::new();
+    let mut selection = Selection::<8>::new(1);
     assert_eq!(rounds(&mut selection, 0, 9, &[candidate(0, 0, 10), candidate(1, 30, 10)]), []);
     assert_eq!(standings(&selection, 2), [NoMajority; 2]);
 }
@@ -87,7 +88,7 @@ fn the_majority_outvotes_liars() {
         candidate(3, 900, 1),
         candidate(4, 0, 8),
     ];
-    let mut selection = Selection::new();
+    let mut selection = Selection::new(1);
     let errors = rounds(&mut selection, 0, 1, &five);
     assert_eq!(standings(&selection, 5), [Combined, Falseticker, Combined, Falseticker, Selected]);
     assert!(errors.iter().all(|error| (0.0..0.6).contains(error)), "{errors:?}");
@@ -95,7 +96,7 @@ fn the_majority_outvotes_liars() {
 
 #[test]
 fn who_is_followed_stays_so_unless_another_is_much_better() {
-    let mut selection = Selection::new();
+    let mut selection = Selection::new(1);
     rounds(&mut selection, 0, 1, &[candidate(0, 0, 10), candidate(1, 0, 12)]);
     rounds(&mut selection, 1, 1, &[candidate(0, 0, 12), candidate(1, 0, 10)]);
     assert_eq!(standings(&selection, 2), [Selected, Combined]);
@@ -107,7 +108,7 @@ fn who_is_followed_stays_so_unless_another_is_much_better() {
 #[test]
 fn who_jumps_is_suspect_and_the_output_stays() {
     let honest = [candidate(0, 0, 10), candidate(1, 0, 10), candidate(2, 0, 10)];
-    let mut selection = Selection::new();
+    let mut selection = Selection::new(1);
     rounds(&mut selection, 0, 20, &honest);
     let jumped = [candidate(0, 5, 10), honest[1], honest[2]];
     let errors = rounds(&mut selection, 20, 50, &jumped);
@@ -122,7 +123,7 @@ fn who_jumps_is_suspect_and_the_output_stays() {
 #[test]
 fn if_most_jump_it_was_the_local_clock() {
     let mut told = [candidate(0, 0, 10), candidate(1, 0, 10), candidate(2, 0, 10)];
-    let mut selection = Selection::<8>::new();
+    let mut selection = Selection::<8>::new(1);
     rounds(&mut selection, 0, 20, &told);
     let mut jump = |index: usize| {
         told[index].offset = Span::from_millis(900);
@@ -141,7 +142,7 @@ fn if_most_jump_it_was_the_local_clock() {
 #[test]
 fn a_jump_of_the_local_clock_leaves_no_bias() {
     let told = |offsets: [i64; 4]| [0, 1, 2, 3].map(|index| candidate(index, offsets[index], 500));
-    let mut selection = Selection::new();
+    let mut selection = Selection::new(1);
     rounds(&mut selection, 0, 20, &told([0; 4]));
     for (round, offsets) in
         [[200, 0, 0, 0], [200, 200, 0, 0], [200, 200, 200, 0]].iter().enumerate()
@@ -156,7 +157,7 @@ fn a_jump_of_the_local_clock_leaves_no_bias() {
 
 #[test]
 fn who_runs_away_is_suspect_long_before_its_interval_is_left() {
-    let mut selection = Selection::<8>::new();
+    let mut selection = Selection::<8>::new(1);
     let honest = candidate(0, 0, 500);
     for round in 0..40 {
         let runs = Candidate {
@@ -178,7 +179,7 @@ fn who_runs_away_is_suspect_long_before_its_interval_is_left() {
 
 #[test]
 fn a_place_is_forgotten() {
-    let mut selection = Selection::new();
+    let mut selection = Selection::new(1);
     let two = [candidate(0, 0, 10), candidate(1, 0, 10)];
     rounds(&mut selection, 0, 20, &two);
     selection.forget(1);
@@ -186,6 +187,99 @@ fn a_place_is_forgotten() {
     let errors = rounds(&mut selection, 20, 1, &other);
     assert_eq!(standings(&selection, 2), [Selected, Combined], "no jump, but another server");
     assert!(errors[0].abs() < 1e-3, "{errors:?}");
+}
+
+fn preferred(one: Candidate) -> Candidate {
+    Candidate { options: SelectOptions { prefer: true, ..one.options }, ..one }
+}
+
+fn trusted(one: Candidate) -> Candidate {
+    Candidate { options: SelectOptions { trust: true, ..one.options }, ..one }
+}
+
+#[test]
+fn a_preferred_truechimer_alone_says_what_the_time_is() {
+    let (near, far) = (candidate(0, -1, 5), candidate(2, 0, 6));
+    let mut selection = Selection::new(1);
+    let errors = rounds(&mut selection, 0, 9, &[near, preferred(candidate(1, 3, 40)), far]);
+    assert_eq!(standings(&selection, 3), [NotPreferred, Selected, NotPreferred]);
+    assert!(errors.iter().all(|error| (error - 3.0).abs() < 1e-6), "{errors:?}");
+
+    let mut selection = Selection::new(1);
+    let (one, other) = (preferred(candidate(1, 2, 40)), preferred(candidate(2, 2, 20)));
+    let errors = rounds(&mut selection, 0, 9, &[near, one, other]);
+    assert_eq!(standings(&selection, 3), [NotPreferred, Combined, Selected]);
+    assert!(errors.iter().all(|error| (error - 2.0).abs() < 1e-6), "{errors:?}");
+}
+
+#[test]
+fn preference_makes_no_truechimer() {
+    let three = [candidate(0, 0, 10), candidate(1, 1, 10), preferred(candidate(2, 100, 10))];
+    let mut selection = Selection::new(1);
+    let errors = rounds(&mut selection, 0, 9, &three);
+    assert_eq!(standings(&selection, 3), [Selected, Combined, Falseticker]);
+    assert!(errors.iter().all(|error| (0.0..1.0).contains(error)), "{errors:?}");
+}
+
+/// The others' differences from it have been learned.
+#[test]
+fn when_the_preferred_one_goes_the_output_does_not_jump() {
+    let three = [preferred(candidate(0, 0, 10)), candidate(1, 2, 10), candidate(2, 2, 10)];
+    let mut selection = Selection::new(1);
+    rounds(&mut selection, 0, 40, &three);
+    let errors = rounds(&mut selection, 40, 1, &three[1..]);
+    assert!(errors.iter().all(|error| error.abs() < 0.2), "{errors:?}");
+    let errors = rounds(&mut selection, 41, 200, &three[1..]);
+    assert!((errors.last().unwrap() - 2.0).abs() < 0.01, "{:?}", errors.last());
+}
+
+#[test]
+fn the_trusted_are_believed_against_a_majority() {
+    let liars = [1, 2, 3].map(|index| candidate(index, 90, 10));
+    let four = [trusted(candidate(0, 0, 20)), liars[0], liars[1], liars[2]];
+    let mut selection = Selection::new(1);
+    let errors = rounds(&mut selection, 0, 20, &four);
+    assert_eq!(standings(&selection, 4), [Selected, Falseticker, Falseticker, Falseticker]);
+    assert!(errors.iter().all(|error| error.abs() < 1e-6), "{errors:?}");
+    // Nor do they make a suspect of it by jumping all at once.
+    let jumped = four.map(|one| match one.index {
+        0 => one,
+        _ => Candidate { offset: Span::from_millis(18), distance: Span::from_millis(90), ..one },
+    });
+    rounds(&mut selection, 20, 20, &jumped);
+    assert_eq!(standings(&selection, 4)[0], Combined);
+    // Without it they have their say.
+    rounds(&mut selection, 40, 20, &liars);
+    assert_eq!(standings(&selection, 4)[1..], [Selected, Combined, Combined]);
+}
+
+#[test]
+fn of_two_trusted_that_disagree_none_is_believed_nor_anybody_else() {
+    let four = [
+        trusted(candidate(0, 0, 10)),
+        trusted(candidate(1, 90, 10)),
+        candidate(2, 0, 10),
+        candidate(3, 0, 10),
+    ];
+    let mut selection = Selection::new(1);
+    assert_eq!(rounds(&mut selection, 0, 9, &four), []);
+    assert_eq!(standings(&selection, 4), [NoMajority; 4]);
+}
+
+#[test]
+fn so_many_must_agree() {
+    let four =
+        [candidate(0, 0, 10), candidate(1, 1, 10), candidate(2, 900, 10), candidate(3, 2, 10)];
+    let mut selection = Selection::new(4);
+    assert_eq!(rounds(&mut selection, 0, 9, &four), []);
+    assert_eq!(standings(&selection, 4), [Waiting, Waiting, Falseticker, Waiting]);
+    let mut selection = Selection::new(3);
+    assert_eq!(rounds(&mut selection, 0, 9, &four).len(), 36);
+    // Those that are passed over agree all the same.
+    let mut selection = Selection::new(3);
+    let mut with_preference = four;
+    with_preference[0] = preferred(four[0]);
+    assert_eq!(rounds(&mut selection, 0, 9, &with_preference).len(), 36);
 }
 
 proptest! {
@@ -204,7 +298,7 @@ proptest! {
             .collect();
         let low = honest.iter().map(Candidate::low).min().unwrap();
         let high = honest.iter().map(Candidate::high).max().unwrap();
-        let mut selection = Selection::<8>::new();
+        let mut selection = Selection::<8>::new(1);
         for round in 0..40 {
             let liars = lies.iter().enumerate().map(|(place, (told, distance))| {
                 candidate(honest.len() + place, told[round as usize], *distance)

@@ -21,7 +21,7 @@ mod storage;
 mod tests;
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
@@ -94,6 +94,8 @@ pub struct Stack<'a, D, C, const PEERS: usize> {
 struct PeerSocket {
     handle: SocketHandle,
     departure: Departure,
+    /// The address that its query left from.
+    served_at: Option<IpAddr>,
 }
 
 /// What became of a peer's query.
@@ -128,6 +130,7 @@ impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         let peers = peers.each_mut().map(|buffer| PeerSocket {
             handle: sockets.add(buffer.socket()),
             departure: Departure::Told,
+            served_at: None,
         });
         let listener = sockets.add(listener.socket());
         let mut stack = Self {
@@ -263,10 +266,11 @@ impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         let handle = self.peers.get(place).ok_or(Error::NoSocket)?.handle;
         let port = self.free_port();
         let handle = self.reopen(handle, port);
+        let served_at = self.interface.get_source_address(&to.ip().into()).map(IpAddr::from);
         let sent = self.send(handle, to, None, datagram);
         let departure = if sent.is_ok() { Departure::Waiting } else { Departure::Told };
         if let Some(peer) = self.peers.get_mut(place) {
-            *peer = PeerSocket { handle, departure };
+            *peer = PeerSocket { handle, departure, served_at };
         }
         sent?;
         self.egress();
@@ -278,6 +282,10 @@ impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         (0..).zip(&mut self.peers).find_map(|(place, peer)| {
             peer.departed().map(|at| (PeerId(place), RawStamp::Counter(at)))
         })
+    }
+
+    fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
+        self.peers.get(usize::from(peer.0))?.served_at
     }
 
     fn reply(&mut self, _: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {

@@ -107,13 +107,14 @@ fn show_peers(peers: &[Peer]) -> String {
     let width = names.iter().map(String::len).max().unwrap_or_default().max(20);
     let heading = AnsiColor::BrightBlack.on_default();
     let mut text = format!(
-        "{heading}{:<width$} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
-        "peer", "standing", "st", "reach", "poll", "offset", "delay", "used/sent"
+        "{heading}{:<width$} {:<14} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
+        "peer", "standing", "options", "st", "reach", "poll", "offset", "delay", "used/sent"
     );
     for (peer, name) in peers.iter().zip(names) {
         text += &format!(
-            "{name:<width$} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
+            "{name:<width$} {:<14} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
             peer.standing,
+            if peer.options.is_empty() { "-".into() } else { peer.options.join(",") },
             peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
             peer.reach,
             format!("{} s", (peer.interval * 10.0).round() / 10.0),

@@ -12,7 +12,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use truechimer_core::config::{Config as EngineConfig, Counter, PeerConfig};
+use truechimer_core::config::{Config as EngineConfig, Counter, PeerConfig, SelectOptions};
 use truechimer_core::units::{FreqOffset, Span};
 
 pub use address::{AddressError, ServerAddress};
@@ -46,6 +46,8 @@ pub struct Config {
     pub max_slew: FreqOffset,
     /// How many packets accuracy is worth: 0.1 to 16, of which 1 is usual.
     pub packets: f64,
+    /// The clock is not set until so many servers agree: 1 to as many as may be used.
+    pub min_sources: u8,
     /// The servers to ask, no two of the same address and port.
     pub servers: Vec<Server>,
     /// The pools to ask, no two of the same address and port.
@@ -81,6 +83,8 @@ pub struct Server {
     pub max_poll: i8,
     /// Whether to start with a burst of queries.
     pub iburst: bool,
+    /// What selection is to make of it; neither of the others with `noselect`.
+    pub select: SelectOptions,
 }
 
 /// The servers that one name stands for.
@@ -121,6 +125,7 @@ impl Default for Config {
             panic_threshold: engine.panic_threshold,
             max_slew: engine.max_slew,
             packets: engine.packets,
+            min_sources: engine.min_sources,
             servers: Vec::new(),
             pools: Vec::new(),
             listen: Vec::new(),
@@ -167,6 +172,7 @@ impl Config {
             },
             max_slew: self.max_slew,
             packets: self.packets,
+            min_sources: self.min_sources,
             frequency,
             local_stratum: self.local_stratum,
             ..EngineConfig::default()
@@ -187,6 +193,7 @@ impl Server {
             max_poll: self.max_poll,
             iburst: self.iburst,
             pool: false,
+            select: self.select,
         }
     }
 }

@@ -7,7 +7,9 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
-use truechimer_core::config::{MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig};
+use truechimer_core::config::{
+    MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig, SelectOptions,
+};
 use truechimer_core::units::{FreqOffset, Span};
 
 use super::error::Source;
@@ -46,6 +48,7 @@ struct File {
     panic_threshold: WordOrNumber<f64>,
     max_slew: Number<f64>,
     packets: Number<f64>,
+    minsources: Number<i64>,
     #[serde(default)]
     server: Vec<ServerTable>,
     #[serde(default)]
@@ -64,6 +67,9 @@ struct ServerTable {
     minpoll: Number<i64>,
     maxpoll: Number<i64>,
     iburst: Option<bool>,
+    prefer: Option<Spanned<bool>>,
+    trust: Option<Spanned<bool>>,
+    noselect: Option<bool>,
 }
 
 /// As [`ServerTable`], which serde cannot both flatten and check for unknown keys.
@@ -75,6 +81,9 @@ struct PoolTable {
     minpoll: Number<i64>,
     maxpoll: Number<i64>,
     iburst: Option<bool>,
+    prefer: Option<Spanned<bool>>,
+    trust: Option<Spanned<bool>>,
+    noselect: Option<bool>,
     count: Number<i64>,
 }
 
@@ -169,13 +178,20 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
         source.once("server", &table.address, server.port, known)?;
         config.servers.push(server);
     }
-    for PoolTable { address, port, minpoll, maxpoll, iburst, count } in file.pool {
-        let table = ServerTable { address, port, minpoll, maxpoll, iburst };
+    for table in file.pool {
+        let PoolTable { address, port, minpoll, maxpoll, iburst, prefer, trust, noselect, count } =
+            table;
+        let table =
+            ServerTable { address, port, minpoll, maxpoll, iburst, prefer, trust, noselect };
         let server = source.server(&table)?;
         let known = config.pools.iter().any(|other| other.server.is_at(&server));
         source.once("pool", &table.address, server.port, known)?;
         let count = source.in_range("count", &count, 1..=MAX_POOL_COUNT)?;
         config.pools.push(Pool { server, count: count.unwrap_or(DEFAULT_POOL_COUNT) });
+    }
+    // More would never agree.
+    if let Some(count) = source.in_range("minsources", &file.minsources, 1..=config.usable())? {
+        config.min_sources = count;
     }
     for table in file.listen {
         let listen = source.listen(&table)?;
@@ -295,7 +311,22 @@ impl Source<'_> {
             min_poll,
             max_poll,
             iburst: table.iburst.unwrap_or(default.iburst),
+            select: self.select(table)?,
         })
+    }
+
+    fn select(&self, table: &ServerTable) -> Result<SelectOptions> {
+        let noselect = table.noselect.unwrap_or(false);
+        let [prefer, trust] = [("prefer", &table.prefer), ("trust", &table.trust)].map(
+            |(key, option)| match option {
+                Some(set) if *set.get_ref() && noselect => Err(self.error(
+                    set.span(),
+                    format_args!("{key} = true contradicts noselect = true: one is allowed"),
+                )),
+                set => Ok(set.as_ref().is_some_and(|set| *set.get_ref())),
+            },
+        );
+        Ok(SelectOptions { prefer: prefer?, trust: trust?, noselect })
     }
 
     fn listen(&self, table: &ListenTable) -> Result<Listen> {
@@ -344,6 +375,16 @@ impl Source<'_> {
             offset: Span::from_secs_f64(offset.unwrap_or_default()),
             frequency: FreqOffset::from_ppm_f64(frequency.unwrap_or_default()),
         })
+    }
+}
+
+impl Config {
+    /// How many sources may come to agree, 1 at least.
+    fn usable(&self) -> u8 {
+        let servers = self.servers.iter().map(|server| (server, 1));
+        let pools = self.pools.iter().map(|pool| (&pool.server, pool.count));
+        let usable = servers.chain(pools).filter(|(server, _)| !server.select.noselect);
+        usable.fold(0, |sum: u8, (_, count)| sum.saturating_add(count)).max(1)
     }
 }
 

@@ -11,6 +11,7 @@ step = 3
 panic_threshold = "never"
 max_slew = 83333.5
 packets = 4
+minsources = 18
 
 [[server]]
 address = "NTP.example.org"
@@ -18,6 +19,8 @@ port = 1123
 minpoll = -4
 maxpoll = 0x11
 iburst = false
+prefer = true
+trust = true
 
 [[server]]
 address = "2001:db8::1"
@@ -25,6 +28,7 @@ address = "2001:db8::1"
 [[server]]
 address = "2001:db8::1"
 port = 65535
+noselect = true
 
 [[pool]]
 address = "pool.example.org."
@@ -55,7 +59,14 @@ fn parse(text: &str) -> Config {
 }
 
 fn server(address: &str) -> Server {
-    Server { address: address.parse().unwrap(), port: 123, min_poll: 6, max_poll: 10, iburst: true }
+    Server {
+        address: address.parse().unwrap(),
+        port: 123,
+        min_poll: 6,
+        max_poll: 10,
+        iburst: true,
+        select: SelectOptions::default(),
+    }
 }
 
 #[test]
@@ -68,6 +79,7 @@ fn every_key() {
         panic_threshold: None,
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
         packets: 4.0,
+        min_sources: 18,
         servers: vec![
             Server {
                 address: ServerAddress::Name("ntp.example.org".to_owned()),
@@ -75,9 +87,14 @@ fn every_key() {
                 min_poll: -4,
                 max_poll: 17,
                 iburst: false,
+                select: SelectOptions { prefer: true, trust: true, noselect: false },
             },
             server("2001:db8::1"),
-            Server { port: 65_535, ..server("2001:db8::1") },
+            Server {
+                port: 65_535,
+                select: SelectOptions { noselect: true, ..SelectOptions::default() },
+                ..server("2001:db8::1")
+            },
         ],
         pools: vec![
             Pool {
@@ -146,13 +163,20 @@ fn the_core_gets_its_part() {
         panic_threshold: None,
         max_slew: FreqOffset::from_ppm_f64(83_333.5),
         packets: 4.0,
+        min_sources: 18,
         frequency,
         local_stratum: Some(15),
         ..EngineConfig::default()
     };
     assert_eq!(config.engine_config(frequency), engine);
-    let named =
-        PeerConfig { address: None, min_poll: -4, max_poll: 17, iburst: false, pool: false };
+    let named = PeerConfig {
+        address: None,
+        min_poll: -4,
+        max_poll: 17,
+        iburst: false,
+        pool: false,
+        select: SelectOptions { prefer: true, trust: true, noselect: false },
+    };
     assert_eq!(config.servers[0].peer_config(), named);
     let address = Some("[2001:db8::1]:123".parse().unwrap());
     assert_eq!(config.servers[1].peer_config(), PeerConfig { address, ..PeerConfig::default() });

@@ -111,8 +111,10 @@ pub struct Peer {
     pub port: Option<u16>,
     /// Whether it came from a pool.
     pub pool: bool,
-    /// What selection thinks of it.
+    /// What becomes of it, and why.
     pub standing: String,
+    /// What selection is to make of it: `prefer`, `trust`, `noselect`.
+    pub options: Vec<String>,
     /// Whether it is trusted.
     pub valid: bool,
     /// The trust level, 0 to 10.

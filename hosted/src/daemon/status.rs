@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use truechimer_core::config::MAX_STRATUM;
+use truechimer_core::config::{MAX_STRATUM, SelectOptions};
 use truechimer_core::io::StampSource;
 use truechimer_core::run::Node;
 use truechimer_core::server::Refusal;
@@ -75,6 +75,7 @@ impl Reporter<'_> {
             port: peer.address.map(|address| address.port()),
             pool: self.names.is_pool(peer.id),
             standing: peer.standing.to_string(),
+            options: options(peer.options),
             valid: peer.valid,
             trust: peer.trust,
             reach: peer.reach,
@@ -99,6 +100,13 @@ impl Reporter<'_> {
             rejected: counts(&Reject::NAMES, &peer.counters.rejected),
         }
     }
+}
+
+/// As the configuration has them.
+fn options(options: SelectOptions) -> Vec<String> {
+    let SelectOptions { prefer, trust, noselect } = options;
+    let all = [("prefer", prefer), ("trust", trust), ("noselect", noselect)];
+    all.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 fn counts(names: &[&str], counts: &[u64]) -> BTreeMap<String, u64> {

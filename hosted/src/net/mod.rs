@@ -29,14 +29,23 @@ const LOWDELAY: i32 = 0x10;
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    queries: Vec<Option<UdpSocket>>,
+    queries: Vec<Option<Asked>>,
     listeners: Vec<UdpSocket>,
+    /// Where they were bound to.
+    served: Vec<IpAddr>,
     receiver: Receiver,
     /// Those that poll(2) said to have something.
     ready: VecDeque<Channel>,
     /// Where the last datagram came in, from where its answer is to leave.
     local: Option<Local>,
     failures: Vec<Event<'static>>,
+}
+
+/// A peer's last query.
+#[derive(Debug)]
+struct Asked {
+    socket: UdpSocket,
+    served_at: Option<IpAddr>,
 }
 
 /// Why a query could not be sent.
@@ -78,7 +87,10 @@ impl Sockets {
         for &ip in addresses {
             let address = SocketAddr::new(ip, port);
             match listener(address) {
-                Ok(socket) => self.listeners.push(socket),
+                Ok(socket) => {
+                    self.listeners.push(socket);
+                    self.served.push(ip);
+                }
                 // A host without IPv6 still has every address.
                 Err(Errno::EAFNOSUPPORT) => {}
                 Err(error) => outcome = Err((address, error)),
@@ -95,7 +107,7 @@ impl Sockets {
     /// Every socket, for poll(2).
     pub fn descriptors(&self) -> impl Iterator<Item = (Channel, BorrowedFd<'_>)> {
         let queries = self.queries.iter().enumerate().filter_map(|(place, socket)| {
-            Some((Channel::Peer(PeerId(place as u16)), socket.as_ref()?.as_fd()))
+            Some((Channel::Peer(PeerId(place as u16)), socket.as_ref()?.socket.as_fd()))
         });
         let listeners = self.listeners.iter().enumerate();
         queries.chain(
@@ -114,7 +126,17 @@ impl Sockets {
     /// it.
     #[must_use]
     pub fn error(&self, peer: PeerId) -> Option<io::Error> {
-        self.queries.get(usize::from(peer.0))?.as_ref()?.take_error().ok()?
+        self.queries.get(usize::from(peer.0))?.as_ref()?.socket.take_error().ok()?
+    }
+
+    /// Where a server may ask this host that is asked through `socket`: there too if time is served
+    /// on every address of the family, or else at the first one on which it is.
+    fn address_for(&self, socket: &UdpSocket, server: SocketAddr) -> Option<IpAddr> {
+        let mut family = self.served.iter().filter(|ip| ip.is_ipv4() == server.is_ipv4());
+        if family.clone().any(IpAddr::is_unspecified) {
+            return socket.local_addr().ok().map(|local| local.ip());
+        }
+        family.next().copied()
     }
 
     /// What failed since it was last asked, to be logged.
@@ -180,7 +202,8 @@ impl DatagramSocket for Sockets {
         let sent = realtime();
         match message::send(&socket, datagram, None, None) {
             Ok(_) => {
-                self.queries[place] = Some(socket);
+                let served_at = self.address_for(&socket, to);
+                self.queries[place] = Some(Asked { socket, served_at });
                 Ok(RawStamp::System(sent))
             }
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
@@ -191,6 +214,10 @@ impl DatagramSocket for Sockets {
                 Err(SocketError::Send(error).into())
             }
         }
+    }
+
+    fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
+        self.queries.get(usize::from(peer.0))?.as_ref()?.served_at
     }
 
     fn reply(
@@ -213,7 +240,8 @@ impl DatagramSocket for Sockets {
         while let Some(channel) = self.ready.pop_front() {
             let socket = match channel {
                 Channel::Peer(PeerId(place)) => {
-                    self.queries.get(usize::from(place)).and_then(Option::as_ref)
+                    let asked = self.queries.get(usize::from(place)).and_then(Option::as_ref);
+                    asked.map(|asked| &asked.socket)
                 }
                 Channel::Listener(place) => self.listeners.get(usize::from(place)),
             };

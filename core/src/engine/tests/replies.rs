@@ -65,7 +65,7 @@ fn a_negative_delay_beyond_it_is_told_and_forgiven() {
 fn a_server_of_stratum_15_is_not_followed() {
     let mut world = world(Server { tweak: |header| header.stratum = 15, ..Server::new(1) });
     world.run_secs(3_600);
-    assert_eq!(world.peer(0).standing, Standing::Unusable);
+    assert_eq!(world.peer(0).standing, Standing::Unsynchronised);
     assert_eq!(world.commands, []);
     assert!(!world.snapshot().synced);
     world.servers[0].tweak = |header| header.stratum = 14;

@@ -1,10 +1,11 @@
 //! Who is followed, and who is asked.
 
-use super::world::{Server, World, address};
+use super::world::{OWN, Server, World, address};
 use crate::clock::ClockCommand;
-use crate::config::{Config, PeerConfig};
+use crate::config::{Config, PeerConfig, SelectOptions};
 use crate::select::Standing;
-use crate::units::Span;
+use crate::units::{NtpShort, Span};
+use crate::wire::{Header, KissCode, LeapIndicator, ReferenceId};
 
 const DAY: Span = Span::from_secs(86_400);
 
@@ -132,6 +133,95 @@ fn who_never_answers_is_unreachable() {
     let mut world = World::new(&Config::default(), Span::ZERO).ask([Server::new(1), dead]);
     world.run_secs(7_200);
     assert_eq!(standings(&world), [Standing::Selected, Standing::Unreachable]);
+}
+
+/// What becomes of the second of two servers that says this, and of the first.
+fn standing_of(tweak: fn(&mut Header)) -> [Standing; 2] {
+    let odd = Server { tweak, ..Server::new(2) };
+    let mut world = World::new(&Config::default(), Span::ZERO).ask([Server::new(1), odd]);
+    world.run_secs(7_200);
+    [world.peer(0).standing, world.peer(1).standing]
+}
+
+#[test]
+fn each_has_a_reason_not_to_be_heard() {
+    let cases: [(fn(&mut Header), Standing); 7] = [
+        (|header| header.leap = LeapIndicator::Alarm, Standing::Unsynchronised),
+        (|header| header.stratum = 15, Standing::Unsynchronised),
+        (|header| header.stratum = 16, Standing::Unsynchronised),
+        (
+            |header| {
+                header.stratum = 0;
+                header.reference_id = ReferenceId::from_bytes(KissCode::DENY.to_bytes());
+            },
+            Standing::Denied,
+        ),
+        (
+            |header| header.root_dispersion = NtpShort::from_span(Span::from_secs(2)),
+            Standing::TooDistant,
+        ),
+        (
+            |header| header.root_dispersion = NtpShort::from_span(Span::from_secs(20)),
+            Standing::TooDistant,
+        ),
+        (|header| header.reference_id = ReferenceId::from_addr(OWN), Standing::Loop),
+    ];
+    for (tweak, standing) in cases {
+        assert_eq!(standing_of(tweak), [Standing::Selected, standing]);
+    }
+}
+
+/// There a reference is no address, whatever it looks like.
+#[test]
+fn stratum_1_follows_nobody() {
+    let found = standing_of(|header| {
+        header.stratum = 1;
+        header.reference_id = ReferenceId::from_addr(OWN);
+    });
+    assert!(!found.contains(&Standing::Loop), "{found:?}");
+}
+
+#[test]
+fn a_server_is_heard_again_once_it_follows_somebody_else() {
+    let tweak: fn(&mut Header) = |header| header.reference_id = ReferenceId::from_addr(OWN);
+    let mut world = World::new(&Config::default(), DAY).ask([Server { tweak, ..Server::new(1) }]);
+    world.run_secs(600);
+    assert_eq!((world.commands.as_slice(), world.snapshot().synced), (&[][..], false));
+    world.servers[0].tweak = |_| ();
+    world.run_secs(600);
+    assert_eq!(world.peer(0).standing, Standing::Selected);
+    assert!(world.error().abs() < Span::from_millis(1), "{}", world.error());
+}
+
+#[test]
+fn who_is_not_to_be_selected_is_measured_and_not_waited_for() {
+    let select = SelectOptions { noselect: true, ..SelectOptions::default() };
+    let only = Server { select, lie: DAY, ..Server::new(1) };
+    let dead = Server { select, alive: false, ..Server::new(3) };
+    let mut world = World::new(&Config::default(), DAY.half()).ask([only, Server::new(2), dead]);
+    world.run_secs(4);
+    assert_eq!(world.commands, []);
+    world.run_secs(6);
+    assert!(world.error().abs() < Span::from_millis(1), "{}", world.error());
+    assert_eq!(standings(&world)[..2], [Standing::NoSelect, Standing::Selected]);
+    let offset = world.engine.peer_offset(&world.peer(0), world.now()).unwrap();
+    assert!((offset - DAY).abs() < Span::from_millis(1), "{offset}");
+    world.run_secs(7_200);
+    assert_eq!(standings(&world)[2], Standing::Unreachable);
+}
+
+#[test]
+fn the_clock_is_not_set_until_as_many_agree_as_are_wanted() {
+    let config = Config { min_sources: 3, ..Config::default() };
+    let mut world = World::new(&config, DAY).ask(one_liar(3, 1));
+    world.run_secs(600);
+    let waiting = Standing::Waiting;
+    assert_eq!(standings(&world), [Standing::Falseticker, waiting, waiting]);
+    assert_eq!((world.commands.as_slice(), world.snapshot().synced), (&[][..], false));
+    world.servers[0].lie = Span::ZERO;
+    world.run_secs(7_200);
+    assert!(world.error().abs() < Span::from_millis(1), "{}", world.error());
+    assert!(!standings(&world).contains(&waiting), "{:?}", standings(&world));
 }
 
 /// Dead servers delay the first correction, but do not prevent it.

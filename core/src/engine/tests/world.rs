@@ -12,7 +12,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 
 use super::super::{Engine, PeerSnapshot, Snapshot};
 use crate::clock::{ClockCommand, ClockError, ClockReply};
-use crate::config::{Config, MAX_FREQUENCY, PeerConfig};
+use crate::config::{Config, MAX_FREQUENCY, PeerConfig, SelectOptions};
 use crate::io::{Input, Output, Refusal, Request, Stamp, StampSource};
 use crate::peer::{PeerId, Reject};
 use crate::timex::SoftwareClock;
@@ -21,6 +21,9 @@ use crate::wire::{Header, LeapIndicator, Mode, Packet, ReferenceId};
 
 /// When the worlds begin that are not about dates: January 2027.
 const PRESENT: WallTime = WallTime::from_unix(1_800_000_000, 0);
+
+/// Where clients ask this host for the time.
+pub(super) const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
 
 /// The server at 192.0.2.`number`.
 pub(super) const fn address(number: u8) -> SocketAddr {
@@ -43,6 +46,8 @@ pub(super) struct Server {
     pub(super) routable: bool,
     /// What it says other than a stratum 2 server with a millisecond of root delay and dispersion.
     pub(super) tweak: fn(&mut Header),
+    /// What selection is to make of it.
+    pub(super) select: SelectOptions,
 }
 
 impl Server {
@@ -57,6 +62,7 @@ impl Server {
             alive: true,
             routable: true,
             tweak: |_| (),
+            select: SelectOptions::default(),
         }
     }
 
@@ -157,7 +163,7 @@ impl World {
     pub(super) fn ask(mut self, servers: impl IntoIterator<Item = Server>) -> Self {
         for server in servers {
             let address = Some(server.address);
-            let config = PeerConfig { address, ..PeerConfig::default() };
+            let config = PeerConfig { address, select: server.select, ..PeerConfig::default() };
             self.add_peer(&config, &[]);
             self.servers.push(server);
         }
@@ -335,7 +341,7 @@ impl World {
             return;
         }
         let at = Stamp { time: now.wall, source: StampSource::Kernel };
-        let _ = self.engine.handle(now, Input::Sent { peer, at });
+        let _ = self.engine.handle(now, Input::Sent { peer, at, from: Some(OWN) });
         let [there, back] = [0, 1].map(|way| server.delay[way] + self.queue(server.queues[way]));
         let lost = self.rng.next_u32() % 100 < server.loss_percent;
         if !server.alive || lost {

@@ -47,13 +47,32 @@ const FILES: &[(&str, &str)] = &[
     (
         r#"clok = "kernel""#,
         "1:1: unknown key `clok`, expected one of `clock`, `control`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
-         `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `listen`, `software_clock`, `local`",
     ),
     (
-        "[[pool]]\naddress = \"a\"\nprefer = true",
-        "3:1: unknown key `prefer`, expected one of `address`, `port`, `minpoll`, `maxpoll`, \
-         `iburst`, `count`",
+        "[[pool]]\naddress = \"a\"\nprefered = true",
+        "3:1: unknown key `prefered`, expected one of `address`, `port`, `minpoll`, `maxpoll`, \
+         `iburst`, `prefer`, `trust`, `noselect`, `count`",
+    ),
+    (
+        "[[server]]\naddress = \"a\"\nprefer = \"yes\"",
+        "3:10: invalid type: string \"yes\", expected a boolean",
+    ),
+    (
+        "[[server]]\naddress = \"a\"\nnoselect = true\nprefer = true",
+        "4:10: prefer = true contradicts noselect = true: one is allowed",
+    ),
+    (
+        "[[pool]]\naddress = \"a\"\nprefer = false\ntrust = true\nnoselect = true",
+        "4:9: trust = true contradicts noselect = true: one is allowed",
+    ),
+    ("minsources = 0", "1:14: minsources = 0 is out of range: 1 to 1 are allowed"),
+    ("minsources = 1.5", "1:14: minsources = 1.5 is not an integer: 1 to 1 are allowed"),
+    (
+        "minsources = 7\n[[pool]]\naddress = \"a\"\n[[server]]\naddress = \"b\"\n[[server]]\n\
+         address = \"c\"\n[[server]]\naddress = \"d\"\nnoselect = true",
+        "1:14: minsources = 7 is out of range: 1 to 6 are allowed",
     ),
     (
         "[[listen]]\naddress = \"*\"\nminpoll = 6",
@@ -64,14 +83,14 @@ const FILES: &[(&str, &str)] = &[
     (
         "[ntp]\nx = 1",
         "1:2: unknown key `ntp`, expected one of `clock`, `control`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
-         `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `listen`, `software_clock`, `local`",
     ),
     (
         "\"\\u001b[31m\" = 1",
         "1:1: unknown key `�[31m`, expected one of `clock`, `control`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `server`, `pool`, `listen`, \
-         `software_clock`, `local`",
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `listen`, `software_clock`, `local`",
     ),
     (
         r#"server.address = "a""#,
@@ -248,12 +267,12 @@ const SERVER_KEYS: &[(&str, &str)] = &[
     (
         "minpol = 6",
         "1: unknown key `minpol`, expected one of `address`, `port`, `minpoll`, `maxpoll`, \
-         `iburst`",
+         `iburst`, `prefer`, `trust`, `noselect`",
     ),
     (
         "count = 4",
         "1: unknown key `count`, expected one of `address`, `port`, `minpoll`, `maxpoll`, \
-         `iburst`",
+         `iburst`, `prefer`, `trust`, `noselect`",
     ),
     (r#"minpoll = "six""#, r#"11: minpoll = "six" is not an integer: -4 to 17 are allowed"#),
     ("minpoll = 6.0", "11: minpoll = 6.0 is not an integer: -4 to 17 are allowed"),

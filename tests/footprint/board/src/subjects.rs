@@ -105,8 +105,8 @@ pub fn engine(meter: &mut impl Meter) -> u64 {
         while let Some(output) = engine.outputs().next() {
             match output {
                 Output::Transmit { peer, to, bytes } => {
-                    let at = host.stamp();
-                    meter.call(false, || handle(&mut engine, host.now(), Input::Sent { peer, at }));
+                    let sent = Input::Sent { peer, at: host.stamp(), from: None };
+                    meter.call(false, || handle(&mut engine, host.now(), sent));
                     let [forth, back] = delays.draw();
                     host.counter = host.counter + forth;
                     let reply = answer(&bytes, host.truth());

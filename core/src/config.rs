@@ -17,6 +17,12 @@ pub const DEFAULT_MAX_POLL: i8 = 10;
 pub const MAX_STRATUM: u8 = 16;
 /// How fast an undisciplined clock may drift, 15 ppm (RFC 5905 §7.2, PHI).
 pub const DRIFT_TOLERANCE: FreqOffset = FreqOffset::from_ppm(15);
+/// How fast a clock may drift whose frequency is known with this standard deviation, a plain ratio:
+/// by the tolerance and three of it.
+pub(crate) fn drift_bound(frequency_deviation: f64) -> FreqOffset {
+    DRIFT_TOLERANCE + FreqOffset::from_ratio(3.0 * frequency_deviation)
+}
+
 /// A root distance from which on a server is of no use (RFC 5905 §7.2, MAXDISP).
 pub const MAX_DISPERSION: Span = Span::from_secs(16);
 /// A root distance beyond which this clock no longer calls itself synchronised. DEVIATION:

@@ -1,6 +1,7 @@
 //! The worlds of `worlds/`, each with one thing wrong, and what must come of each.
 
 mod asymmetry;
+mod bounds;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,9 @@ fn main() -> Result<()> {
     let asymmetry = Trial::test("static_asymmetry", || {
         asymmetry::run().map_err(|error| Failed::from(format!("{error:#}")))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.chain([asymmetry]).collect()).exit()
+    let bounds =
+        Trial::test("bounds", || bounds::run().map_err(|error| Failed::from(format!("{error:#}"))));
+    libtest_mimic::run(&Arguments::from_args(), trials.chain([asymmetry, bounds]).collect()).exit()
 }
 
 fn run(path: &Path) -> Result<()> {

@@ -16,7 +16,6 @@ use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     peers: &'a [Associate],
-    now: Instant,
     /// Free-running.
     time: WallTime,
     /// What is told to clients.
@@ -44,9 +43,9 @@ impl<'a> Snapshot<'a> {
     /// The peers in the order in which they were added.
     #[must_use]
     pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a> {
-        let (now, time) = (self.now, self.time);
+        let time = self.time;
         let peers = self.peers.iter().enumerate();
-        peers.map(move |(place, associate)| PeerSnapshot::new(place, associate, time, now))
+        peers.map(move |(place, associate)| PeerSnapshot::new(place, associate, time))
     }
 }
 
@@ -84,7 +83,7 @@ pub struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    fn new(place: usize, associate: &Associate, time: WallTime, now: Instant) -> Self {
+    fn new(place: usize, associate: &Associate, time: WallTime) -> Self {
         let Associate { peer, standing, received, .. } = associate;
         Self {
             id: PeerId(place as u16),
@@ -92,7 +91,7 @@ impl PeerSnapshot {
             trust: peer.trust.level(),
             valid: peer.trust.is_valid(),
             reach: peer.trust.reach(),
-            standing: candidate(peer, place, time, now).err().unwrap_or(*standing),
+            standing: candidate(peer, place, time).err().unwrap_or(*standing),
             options: peer.options,
             interval: peer.poll.interval(),
             poll: peer.poll.exponent(),
@@ -113,7 +112,6 @@ impl<const PEERS: usize> Engine<PEERS> {
         let known = offset.filter(|_| !self.discipline.is_doubtful_at(now));
         Snapshot {
             peers: &self.peers,
-            now: now.mono,
             time: self.discipline.free_run(now.wall),
             system: self.system(now),
             synced: self.sync.is_synced(),

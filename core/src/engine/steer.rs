@@ -8,12 +8,10 @@ use crate::config::MAX_DISTANCE;
 use crate::event::Event;
 use crate::peer::{Peer, PeerId};
 use crate::select::{Candidate, Standing};
-use crate::units::{Instant, Now, Span, WallTime};
+use crate::units::{Now, WallTime};
 
 /// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
 const SETTLED_AFTER: u64 = 8;
-/// A root distance is the estimate's own part plus this many of its standard deviations.
-pub(super) const DEVIATIONS: f64 = 3.0;
 
 impl<const PEERS: usize> Engine<PEERS> {
     /// Asks all valid peers, of which one has a new sample, what the time is, and sets the clock by
@@ -26,7 +24,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             if associate.unconfirmed {
                 continue;
             }
-            if let Ok(candidate) = candidate(&associate.peer, index, time, now.mono) {
+            if let Ok(candidate) = candidate(&associate.peer, index, time) {
                 // There is a place for every peer.
                 let _ = candidates.push(candidate);
             }
@@ -126,24 +124,20 @@ impl<const PEERS: usize> Engine<PEERS> {
 }
 
 /// The claim of a peer, or why it is not to be heard.
-pub(super) fn candidate(
-    peer: &Peer,
-    index: usize,
-    time: WallTime,
-    now: Instant,
-) -> Result<Candidate, Standing> {
+pub(super) fn candidate(peer: &Peer, index: usize, time: WallTime) -> Result<Candidate, Standing> {
     if let Some(standing) = peer.disqualification() {
         return Err(standing);
     }
-    let (Some(estimate), Some(remote)) = (peer.estimator.estimate(), &peer.remote) else {
+    let (Some(estimate), Some(remote), Some(distance)) =
+        (peer.estimator.estimate(), &peer.remote, peer.distance(time))
+    else {
         return Err(Standing::Invalid);
     };
     let offset_deviation = estimate.deviation_at(time);
     let candidate = Candidate {
         index,
         offset: estimate.offset_at(time),
-        distance: remote.root_distance(estimate.delay, now)
-            + Span::from_secs_f64(DEVIATIONS * offset_deviation),
+        distance,
         reach: remote.reach(estimate.delay).as_secs_f64(),
         offset_deviation,
         frequency: estimate.frequency,

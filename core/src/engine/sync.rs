@@ -4,13 +4,12 @@
 //! and stays so until it is found far outside or the error bound, growing by 15 ppm while no
 //! source answers, is no longer worth the name.
 
-use super::steer::DEVIATIONS;
 use crate::clock::ClockStatus;
-use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM};
+use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM, drift_bound};
 use crate::peer::Peer;
 use crate::select::Consensus;
 use crate::system::SystemState;
-use crate::units::{FreqOffset, Instant, Now, Span};
+use crate::units::{Instant, Now, Span};
 use crate::wire::{LeapIndicator, ReferenceId};
 
 /// Within this the clock counts as right even if the source claims to be better than that.
@@ -19,6 +18,9 @@ const CLOSE: Span = Span::from_millis(1);
 const FAR: Span = Span::from_millis(128);
 /// The likely error grows by this many standard deviations, as `ALGORITHM` §9 has it.
 const LIKELY_DEVIATIONS: f64 = 5.0;
+/// How many samples are lately: with 16, cells of the grid of wander and jitter stay within the likely
+/// error for 99.0 % of the time only.
+const LATELY: f64 = 64.0;
 /// The reference id of a local clock above stratum 1, as ntpd and chrony give it.
 const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
 
@@ -35,25 +37,37 @@ pub(super) struct Sync {
 }
 
 /// How far what is followed is likely off, and how that grows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Likely {
-    error: Span,
-    frequency_deviation: f64,
+    /// In seconds.
+    error: Lately,
+    frequency_deviation: Lately,
     /// Per root second.
-    wander: f64,
+    wander: Lately,
+}
+
+/// A figure as it is or was on average lately, whichever is greater: for many samples in a row an
+/// estimate may be too sure of itself, by a factor of two.
+#[derive(Debug, Default)]
+struct Lately(f64);
+
+impl Lately {
+    fn take(&mut self, figure: f64) {
+        self.0 = figure.max(self.0 * libm::pow(figure / self.0, 1.0 / LATELY));
+    }
 }
 
 impl Likely {
     /// After so many seconds.
     fn error_after(&self, secs: f64) -> Span {
-        let walk = self.wander * libm::sqrt(secs * secs * secs / 3.0);
-        let grown = LIKELY_DEVIATIONS * (self.frequency_deviation * secs + walk);
-        self.error + Span::from_secs_f64(grown)
+        let walk = self.wander.0 * libm::sqrt(secs * secs * secs / 3.0);
+        let grown = LIKELY_DEVIATIONS * (self.frequency_deviation.0 * secs + walk);
+        Span::from_secs_f64(self.error.0 + grown)
     }
 }
 
 impl Sync {
-    pub(super) const fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self {
             synced: false,
             local_stratum: match config.local_stratum {
@@ -64,7 +78,7 @@ impl Sync {
             precision: config.precision,
             followed: None,
             offset: Span::ZERO,
-            likely: Likely { error: Span::ZERO, frequency_deviation: 0.0, wander: 0.0 },
+            likely: Likely::default(),
         }
     }
 
@@ -82,12 +96,9 @@ impl Sync {
         let header = &remote.header;
         let root_delay = header.root_delay.to_span() + estimate.delay.max(Span::ZERO);
         let precision = Span::from_log2_secs(self.precision);
-        let unknown = DEVIATIONS * consensus.frequency_deviation;
-        self.likely = Likely {
-            error: consensus.bounds.likely + precision,
-            frequency_deviation: consensus.frequency_deviation,
-            wander: consensus.selected.wander,
-        };
+        self.likely.error.take((consensus.bounds.likely + precision).as_secs_f64());
+        self.likely.frequency_deviation.take(consensus.frequency_deviation);
+        self.likely.wander.take(consensus.selected.wander);
         self.followed = Some(SystemState {
             leap: header.leap,
             stratum: header.stratum.saturating_add(1).min(MAX_STRATUM),
@@ -96,7 +107,7 @@ impl Sync {
             // No less than the error that is possible, whatever part of it is called delay.
             root_dispersion: (consensus.bounds.guaranteed - root_delay.half()).max(Span::ZERO)
                 + precision,
-            drift: DRIFT_TOLERANCE + FreqOffset::from_ratio(unknown),
+            drift: drift_bound(consensus.frequency_deviation),
             reference_id: ReferenceId::from_addr(address.ip()),
             reference_time: now.wall,
             updated: now.mono,

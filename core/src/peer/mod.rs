@@ -3,6 +3,7 @@
 //! It decides what a reply is worth as a packet (RFC 5905 §9.2, tests 1 to 7) and whether the peer
 //! is trusted (OpenNTPD's level). It never compares peers and never touches the clock.
 
+mod correctness;
 mod poll;
 mod query;
 mod trust;
@@ -13,6 +14,7 @@ use core::net::{IpAddr, SocketAddr};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
+use self::correctness::Correctness;
 use self::poll::{Poll, Schedule};
 use self::trust::Trust;
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM, NOT_BEFORE, PeerConfig, SelectOptions};
@@ -110,6 +112,7 @@ pub struct Peer {
     pub trust: Trust,
     pub poll: Poll,
     pub estimator: Estimator,
+    correctness: Option<Correctness>,
     pub remote: Option<Remote>,
     pub counters: Counters,
     pub options: SelectOptions,
@@ -159,6 +162,7 @@ impl Peer {
             trust: Trust::NEW,
             poll: Poll::new(config, packets),
             estimator: Estimator::new(frequency),
+            correctness: None,
             remote: None,
             counters: Counters::default(),
             options: config.select,
@@ -201,6 +205,14 @@ impl Peer {
     /// Whether it is bad because none of the last eight queries was answered.
     pub fn is_unreachable(&self) -> bool {
         self.trust.reach() == 0 && self.is_bad()
+    }
+
+    /// How far its estimate is from the truth at free-running `time` if it is honest.
+    pub fn distance(&self, time: WallTime) -> Option<Span> {
+        let (estimate, header) = (self.estimator.estimate()?, &self.remote?.header);
+        let at_server = header.root_delay.to_span().half() + header.root_dispersion.to_span();
+        let precision = Span::from_log2_secs(header.precision.min(0));
+        Some(self.correctness?.distance(time, &estimate) + at_server + precision)
     }
 
     /// What speaks against listening to it, whatever it says of the time.
@@ -343,6 +355,9 @@ impl Peer {
         let could_judge = self.estimator.can_judge();
         let verdict = self.estimator.update(exchange);
         let estimate = self.estimator.estimate();
+        self.correctness = estimate
+            .as_ref()
+            .map(|estimate| Correctness::new(self.correctness, exchange, estimate));
         self.next_query = match self.poll.answered(verdict, estimate.as_ref(), now) {
             Schedule::Kept => self.next_query,
             Schedule::At(span) => now + span,
@@ -366,6 +381,7 @@ impl Peer {
         }
         self.trust = Trust::NEW;
         self.estimator = Estimator::new(self.estimator.frequency());
+        self.correctness = None;
         self.remote = None;
         self.refused = None;
         self.last_transmit = NtpTimestamp::ZERO;

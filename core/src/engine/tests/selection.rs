@@ -135,8 +135,11 @@ fn who_never_answers_is_unreachable() {
     assert_eq!(standings(&world), [Standing::Selected, Standing::Unreachable]);
 }
 
+/// What a server says otherwise than an honest one.
+type Tweak = fn(&mut Header);
+
 /// What becomes of the second of two servers that says this, and of the first.
-fn standing_of(tweak: fn(&mut Header)) -> [Standing; 2] {
+fn standing_of(tweak: Tweak) -> [Standing; 2] {
     let odd = Server { tweak, ..Server::new(2) };
     let mut world = World::new(&Config::default(), Span::ZERO).ask([Server::new(1), odd]);
     world.run_secs(7_200);
@@ -145,7 +148,7 @@ fn standing_of(tweak: fn(&mut Header)) -> [Standing; 2] {
 
 #[test]
 fn each_has_a_reason_not_to_be_heard() {
-    let cases: [(fn(&mut Header), Standing); 7] = [
+    let cases: [(Tweak, Standing); 7] = [
         (|header| header.leap = LeapIndicator::Alarm, Standing::Unsynchronised),
         (|header| header.stratum = 15, Standing::Unsynchronised),
         (|header| header.stratum = 16, Standing::Unsynchronised),

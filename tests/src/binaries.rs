@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 
 /// What cargo is asked for to have them.
-const PROGRAMS: [&str; 3] = ["--package", "truechimer", "--bins"];
+const PROGRAMS: [&str; 4] = ["build", "--package", "truechimer", "--bins"];
 
 /// `chimed` of this test's own profile.
 ///
@@ -44,11 +44,25 @@ pub fn released_chimed() -> Result<PathBuf> {
 /// If it cannot be built.
 pub fn preload_simulator() -> Result<PathBuf> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
-    let target = ["--package", "truechimer-tests", "--example", "preload_simulator"];
+    let target = ["build", "--package", "truechimer-tests", "--example", "preload_simulator"];
     let directory = profile_directory()?;
     let released = directory.ends_with("release");
     once(&RESULT, || build(&target, released))?;
     Ok(directory.join("examples/libpreload_simulator.so"))
+}
+
+/// The program of `kernel/agent`, for a guest: it needs no library.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn guest_agent() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    let target = ["rustc", "--package", "truechimer-tests", "--example", "guest_agent"];
+    let linked = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
+    let directory = profile_directory()?;
+    let released = directory.ends_with("release");
+    once(&RESULT, || build_with(&target, released, &linked))?;
+    Ok(directory.join("examples/guest_agent"))
 }
 
 /// Where cargo puts what it builds.
@@ -82,17 +96,22 @@ fn profile_directory() -> Result<PathBuf> {
 }
 
 fn build(target: &[&str], released: bool) -> Result<()> {
+    build_with(target, released, &[])
+}
+
+fn build_with(target: &[&str], released: bool, options: &[&str]) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked"])
         .args(target)
+        .args(["--quiet", "--locked"])
         .args(released.then_some("--release"))
         .arg("--target-dir")
         .arg(target_directory()?)
+        .args(options)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .context("cannot run cargo")?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo build: {}\n{errors}", output.status);
+    ensure!(output.status.success(), "cargo {target:?}: {}\n{errors}", output.status);
     Ok(())
 }

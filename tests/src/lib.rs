@@ -19,10 +19,12 @@ pub mod binaries;
 pub mod chimed;
 pub mod fake;
 pub mod footprint;
+pub mod guest;
 pub mod namespace;
 pub mod peers;
 pub mod process;
 pub mod sim;
+pub mod timex;
 pub mod trial;
 mod wait;
 

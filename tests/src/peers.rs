@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::guest;
 use crate::namespace::Namespace;
 use crate::process::{Process, output, run};
 use crate::{binaries, free_port, scratch, wait_for, write};
@@ -37,6 +38,8 @@ pub enum Need {
     QemuArm,
     /// A [`Namespace`], on a system that allows them.
     Namespace,
+    /// A [`Guest`](crate::guest::Guest), on a machine that can run its programs.
+    Guest,
 }
 
 impl Need {
@@ -53,6 +56,7 @@ impl Need {
             }
             Self::QemuArm => output(Command::new("qemu-system-arm").arg("--version")).is_ok(),
             Self::Namespace => Namespace::is_available(),
+            Self::Guest => guest::is_available(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Need {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
             Self::Namespace => false,
+            Self::Guest => guest::RUNS_PROGRAMS,
             _ => true,
         }
     }
@@ -81,6 +86,10 @@ impl fmt::Display for Need {
             Self::Strace => "strace",
             Self::QemuArm => "qemu-system-arm",
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
+            Self::Guest if !self.can_be_installed() => {
+                return f.write_str("the guest takes programs for x86-64 Linux with glibc");
+            }
+            Self::Guest => "QEMU with a kernel",
         };
         write!(f, "{name} not found; ./tests/run installs it")
     }

@@ -1,0 +1,113 @@
+//! What the agent asks of the guest's kernel and of the emulator.
+
+use std::arch::asm;
+use std::io;
+use std::mem::zeroed;
+use std::ptr;
+
+use anyhow::Result;
+use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t, timespec};
+use truechimer_tests::guest::{DEBUG_PORT, EXIT_PORT};
+use truechimer_tests::timex::fields::RawTimex;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Allows this process to use ports.
+pub fn use_ports() -> io::Result<()> {
+    // SAFETY: takes no pointer.
+    done(unsafe { libc::iopl(3) })
+}
+
+/// Ends the guest.
+pub fn exit(code: u8) {
+    // SAFETY: the port of QEMU's isa-debug-exit; without it nothing happens.
+    unsafe { asm!("out dx, al", in("dx") EXIT_PORT, in("al") code) };
+}
+
+/// Mounts /sys.
+pub fn mount_sysfs() -> io::Result<()> {
+    let (kind, place) = (c"sysfs".as_ptr(), c"/sys".as_ptr());
+    // SAFETY: strings that end with NUL, and no options.
+    done(unsafe { libc::mount(kind, place, kind, 0, ptr::null()) })
+}
+
+/// Sets CLOCK_REALTIME to so many nanoseconds since 1970.
+pub fn set_clock(nanos: i64) -> io::Result<()> {
+    let time = timespec { tv_sec: nanos / SECOND, tv_nsec: nanos % SECOND };
+    // SAFETY: a valid pointer to what is only read.
+    done(unsafe { libc::clock_settime(CLOCK_REALTIME, &raw const time) })
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A reading of a clock, ns.
+pub fn clock(clock: clockid_t) -> i64 {
+    // SAFETY: all fields are integers.
+    let mut time: timespec = unsafe { zeroed() };
+    // SAFETY: a valid pointer, of the type that it wants.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec * SECOND + time.tv_nsec
+}
+
+/// Sleeps by CLOCK_MONOTONIC.
+pub fn sleep(nanos: i64) {
+    let time = timespec { tv_sec: nanos / SECOND, tv_nsec: nanos % SECOND };
+    // SAFETY: a valid pointer to what is only read; nothing interrupts.
+    unsafe { libc::clock_nanosleep(CLOCK_MONOTONIC, 0, &raw const time, ptr::null_mut()) };
+}
+
+/// The call as the kernel has it: what it returns, or the error number, negative.
+pub fn adjtimex(request: RawTimex) -> Result<(i64, RawTimex)> {
+    // SAFETY: all fields are integers.
+    let mut timex: libc::timex = unsafe { zeroed() };
+    timex.modes = u32::try_from(request.modes)?;
+    timex.offset = request.offset;
+    timex.freq = request.freq;
+    timex.maxerror = request.maxerror;
+    timex.esterror = request.esterror;
+    timex.status = i32::try_from(request.status)?;
+    timex.constant = request.constant;
+    timex.time.tv_sec = request.sec;
+    timex.time.tv_usec = request.subsec;
+    timex.tick = request.tick;
+    // SAFETY: the call takes a pointer to this structure, which is valid.
+    let result = unsafe { libc::syscall(libc::SYS_adjtimex, &raw mut timex) };
+    let result = match result {
+        -1 => -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        state => state,
+    };
+    let answer = RawTimex {
+        modes: timex.modes.into(),
+        offset: timex.offset,
+        freq: timex.freq,
+        maxerror: timex.maxerror,
+        esterror: timex.esterror,
+        status: timex.status.into(),
+        constant: timex.constant,
+        precision: timex.precision,
+        tolerance: timex.tolerance,
+        sec: timex.time.tv_sec,
+        subsec: timex.time.tv_usec,
+        tick: timex.tick,
+        ppsfreq: timex.ppsfreq,
+        jitter: timex.jitter,
+        shift: timex.shift.into(),
+        stabil: timex.stabil,
+        jitcnt: timex.jitcnt,
+        calcnt: timex.calcnt,
+        errcnt: timex.errcnt,
+        stbcnt: timex.stbcnt,
+        tai: timex.tai.into(),
+    };
+    Ok((result, answer))
+}
+
+/// Writes a line to the host.
+pub fn write_line(line: &str) {
+    for byte in line.bytes().chain([b'\n']) {
+        // SAFETY: the port of QEMU's isa-debugcon, which takes each byte at once.
+        unsafe { asm!("out dx, al", in("dx") DEBUG_PORT, in("al") byte) };
+    }
+}

@@ -1,0 +1,63 @@
+//! The core's software clock against a Linux kernel, whose clock may be mis-set in a guest.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use truechimer_tests::binaries;
+use truechimer_tests::guest::Guest;
+use truechimer_tests::peers::Need;
+use truechimer_tests::timex::comparison::compare;
+use truechimer_tests::timex::random::sequence;
+use truechimer_tests::timex::scripted::scripted;
+use truechimer_tests::timex::trace::{Script, Trace};
+use truechimer_tests::trial::{conclude, trial};
+
+/// Each has an emulator.
+const THREADS: usize = 2;
+/// The host's time for a boot and all sequences of a trial, on a machine that has more to do.
+const LIMIT: Duration = Duration::from_secs(900);
+/// How many random sequences there are.
+const RANDOM: u64 = 300;
+
+fn main() {
+    let trials = vec![
+        trial("timex::scripted", &[Need::Guest], || agree("scripted", &scripted())),
+        trial("timex::random", &[Need::Guest], || {
+            agree("random", &(0..RANDOM).map(sequence).collect::<Vec<_>>())
+        }),
+    ];
+    conclude(trials, THREADS);
+}
+
+/// Lets the guest's kernel perform the scripts and the software clock do the same.
+fn agree(name: &str, scripts: &[Script]) -> Result<()> {
+    let text: String = scripts.iter().map(ToString::to_string).collect();
+    let guest = Guest::new(&binaries::guest_agent()?)?.with_file("script", text);
+    let lines = guest.run(LIMIT)?.join("\n");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("timex-{name}.trace"));
+    fs::write(&path, &lines).with_context(|| format!("cannot write {}", path.display()))?;
+    let traces = Trace::parse_all(&lines)?;
+    ensure!(traces.len() == scripts.len(), "{} of {} performed", traces.len(), scripts.len());
+    let (mut apart, mut used, mut calls, mut disagreements) = (0, 0.0_f64, 0, Vec::new());
+    for trace in &traces {
+        calls += trace.calls.len();
+        match compare(trace) {
+            Ok(agreement) => {
+                apart = apart.max(agreement.apart);
+                used = used.max(agreement.used);
+            }
+            Err(disagreement) => disagreements.push(disagreement.to_string()),
+        }
+    }
+    println!(
+        "{name}: {} sequences, {calls} calls, {} disagreements; readings at most {apart} ns apart, \
+         at most {:.0} % of the tolerance used",
+        traces.len(),
+        disagreements.len(),
+        used * 100.0
+    );
+    ensure!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    Ok(())
+}

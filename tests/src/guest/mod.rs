@@ -1,0 +1,121 @@
+//! A Linux kernel whose clock may be mis-set: Debian's for virtual machines, under QEMU with
+//! instruction counting. A guest's time passes by what it executes and jumps ahead when it sleeps,
+//! so that it is faster than the host's and the same each time.
+
+mod initramfs;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::finish;
+use crate::{binaries, scratch};
+
+/// Where a guest writes its lines, octet by octet.
+pub const DEBUG_PORT: u16 = 0xe9;
+/// Where it writes its exit code, 0 to 127, which ends it.
+pub const EXIT_PORT: u16 = 0xf4;
+
+/// Whether what is built here runs in a guest.
+pub const RUNS_PROGRAMS: bool =
+    cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"));
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// What the kernel is told. Processor cycles are what QEMU counts, nanoseconds, and may be relied
+/// on.
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 audit=0 mitigations=off nokaslr \
+                            tsc=reliable tsc_early_khz=1000000 clocksource=tsc";
+
+/// A virtual machine that is to be.
+#[derive(Debug)]
+pub struct Guest {
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Guest {
+    /// One whose first process is `program`, an executable that needs no library.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn new(program: &Path) -> Result<Self> {
+        let program =
+            fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+        Ok(Self { files: vec![("init".to_owned(), program)] })
+    }
+
+    /// Adds a file, by its path without the first slash; its directories are made.
+    #[must_use]
+    pub fn with_file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.to_owned(), content.into()));
+        self
+    }
+
+    /// Boots it, for the lines that it writes to [`DEBUG_PORT`] until it ends by [`EXIT_PORT`].
+    ///
+    /// # Errors
+    /// If it does not end so with code 0 within `limit` of the host's time; with what it wrote last
+    /// and what its console shows.
+    pub fn run(&self, limit: Duration) -> Result<Vec<String>> {
+        let directory = scratch()?;
+        let (initramfs, console) =
+            (directory.path().join("initramfs"), directory.path().join("console"));
+        initramfs::write(&initramfs, &self.files)?;
+        let kernel = kernel().context("no kernel for a guest; ./tests/run fetches it")?;
+        let mut command = Command::new(QEMU);
+        command.args("-M q35 -accel tcg -smp 1 -m 256 -icount shift=0,sleep=off".split(' '));
+        command.args("-rtc base=2026-01-01T00:00:00,clock=vm".split(' '));
+        command.args("-nodefaults -no-user-config -display none -no-reboot".split(' '));
+        command.arg("-debugcon").arg("stdio");
+        command.args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1")]);
+        command.arg("-serial").arg(option("file:", &console));
+        command.arg("-kernel").arg(kernel).arg("-initrd").arg(&initramfs);
+        command.arg("-append").arg(COMMAND_LINE);
+        let ended = finish(&mut command, limit);
+        let report = || {
+            let console = fs::read(&console).unwrap_or_default();
+            last_lines(&String::from_utf8_lossy(&console))
+        };
+        let ended = ended.with_context(|| format!("the guest's console:\n{}", report()))?;
+        // QEMU's own code for a guest's code.
+        if ended.code != Some(1) {
+            let lines = last_lines(&ended.stdout);
+            bail!(
+                "the guest ended with {:?}\n{lines}\n{}\nits console:\n{}",
+                ended.code,
+                ended.stderr,
+                report()
+            );
+        }
+        Ok(ended.stdout.lines().map(str::to_owned).collect())
+    }
+}
+
+/// Whether there are an emulator and a kernel, and programs for it.
+#[must_use]
+pub fn is_available() -> bool {
+    let version = Command::new(QEMU).arg("--version").output();
+    version.is_ok_and(|output| output.status.success()) && kernel().is_some() && RUNS_PROGRAMS
+}
+
+/// The newest of those that `tests/run` unpacks.
+fn kernel() -> Option<PathBuf> {
+    let folder = binaries::target_directory().ok()?.join("guest/boot");
+    let kernels = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    kernels.filter(|path| path.to_string_lossy().contains("vmlinuz-")).max()
+}
+
+fn option(name: &str, path: &Path) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(path);
+    option
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

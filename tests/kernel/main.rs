@@ -23,8 +23,8 @@ const RANDOM: u64 = 300;
 
 fn main() {
     let trials = vec![
-        trial("timex::scripted", &[Need::Guest], || agree("scripted", &scripted())),
-        trial("timex::random", &[Need::Guest], || {
+        trial("in_guest::scripted", &[Need::Guest], || agree("scripted", &scripted())),
+        trial("in_guest::random", &[Need::Guest], || {
             agree("random", &(0..RANDOM).map(sequence).collect::<Vec<_>>())
         }),
     ];
@@ -40,22 +40,24 @@ fn agree(name: &str, scripts: &[Script]) -> Result<()> {
     fs::write(&path, &lines).with_context(|| format!("cannot write {}", path.display()))?;
     let traces = Trace::parse_all(&lines)?;
     ensure!(traces.len() == scripts.len(), "{} of {} performed", traces.len(), scripts.len());
-    let (mut apart, mut used, mut calls, mut disagreements) = (0, 0.0_f64, 0, Vec::new());
+    let calls: usize = traces.iter().map(|trace| trace.calls.len()).sum();
+    let (mut readings, mut disagreements) = (Vec::new(), Vec::new());
     for trace in &traces {
-        calls += trace.calls.len();
         match compare(trace) {
-            Ok(agreement) => {
-                apart = apart.max(agreement.apart);
-                used = used.max(agreement.used);
-            }
+            Ok(apart) => readings.extend(apart),
             Err(disagreement) => disagreements.push(disagreement.to_string()),
         }
     }
+    readings.sort_by(|a, b| a.by.total_cmp(&b.by));
+    let quantile = |share: usize| readings.get(readings.len() * share / 100).map_or(0.0, |a| a.by);
+    let used = readings.iter().map(|apart| apart.by / apart.tolerance).fold(0.0, f64::max);
     println!(
-        "{name}: {} sequences, {calls} calls, {} disagreements; readings at most {apart} ns apart, \
-         at most {:.0} % of the tolerance used",
+        "{name}: {} sequences, {calls} calls, {} disagreements; half of the readings are less than \
+         {:.0} ns apart, 9 of 10 less than {:.0} ns, at most {:.0} % of the tolerance is used",
         traces.len(),
         disagreements.len(),
+        quantile(50),
+        quantile(90),
         used * 100.0
     );
     ensure!(disagreements.is_empty(), "{}", disagreements.join("\n"));

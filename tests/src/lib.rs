@@ -4,6 +4,7 @@
 //! - `commands`: the programs as a person or a service manager runs them;
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
+//! - `kernel`: the software clock against a Linux kernel in a virtual machine ([`guest`], [`timex`]);
 //! - `limits`: size, memory, wake-ups;
 //! - `footprint`: what parts of the core take on a microcontroller, and the same bits there;
 //! - `preload`: what simulators that replace libc's calls rely on, and one of them;
@@ -11,7 +12,7 @@
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,
 //! chronyd with `-x`, and what would adjust a clock unasked, or is to be refused it, is confined to
-//! a namespace without the privilege. Everything is on loopback.
+//! a namespace without the privilege; the clock of a guest is nobody's. Everything is on loopback.
 
 #![forbid(unsafe_code)]
 

@@ -31,6 +31,11 @@ impl Software {
         time.unix_secs() * NANOS + i64::from(time.subsec_nanos())
     }
 
+    /// Goes on until then, so that later calls need not.
+    pub(super) fn advance(&mut self, at: i64) {
+        self.clock.advance(instant(at));
+    }
+
     /// What it has as TAI minus UTC, s.
     pub(super) fn tai(&self, at: i64) -> i64 {
         self.clock.ntp_gettime(instant(at)).tai.into()

@@ -10,10 +10,10 @@ mod sys;
 fn main() -> std::io::Result<()> {
     sys::use_ports()?;
     let code = match scripts::run() {
-        Ok(()) => 0,
+        Ok(()) => truechimer_tests::guest::DONE,
         Err(error) => {
             sys::write_line(&format!("error: {error:#}"));
-            1
+            truechimer_tests::guest::DONE + 1
         }
     };
     sys::exit(code);

@@ -54,7 +54,7 @@ fn perform(script: &Script) -> Result<Trace> {
     Ok(Trace { name: script.name.clone(), start, calls })
 }
 
-/// All as after boot, at half past `second`.
+/// All as after boot, half a second after `second`.
 fn reset(second: i64) -> Result<()> {
     let defaults = [
         // Of a loop that is active an offset can be taken back.

@@ -17,8 +17,10 @@ use crate::{binaries, scratch};
 
 /// Where a guest writes its lines, octet by octet.
 pub const DEBUG_PORT: u16 = 0xe9;
-/// Where it writes its exit code, 0 to 127, which ends it.
+/// Where it writes [`DONE`] or another code below 128, which ends it.
 pub const EXIT_PORT: u16 = 0xf4;
+/// The code of success. QEMU ends with twice that and 1, which is none of its own codes.
+pub const DONE: u8 = 16;
 
 /// Whether what is built here runs in a guest.
 pub const RUNS_PROGRAMS: bool =
@@ -55,11 +57,11 @@ impl Guest {
         self
     }
 
-    /// Boots it, for the lines that it writes to [`DEBUG_PORT`] until it ends by [`EXIT_PORT`].
+    /// Boots it, for the lines that it writes to [`DEBUG_PORT`] until it is [`DONE`].
     ///
     /// # Errors
-    /// If it does not end so with code 0 within `limit` of the host's time; with what it wrote last
-    /// and what its console shows.
+    /// If it does not end so within `limit` of the host's time; with what it wrote last and what
+    /// its console shows.
     pub fn run(&self, limit: Duration) -> Result<Vec<String>> {
         let directory = scratch()?;
         let (initramfs, console) =
@@ -81,8 +83,7 @@ impl Guest {
             last_lines(&String::from_utf8_lossy(&console))
         };
         let ended = ended.with_context(|| format!("the guest's console:\n{}", report()))?;
-        // QEMU's own code for a guest's code.
-        if ended.code != Some(1) {
+        if ended.code != Some(i32::from(DONE) * 2 + 1) {
             let lines = last_lines(&ended.stdout);
             bail!(
                 "the guest ended with {:?}\n{lines}\n{}\nits console:\n{}",

@@ -4,6 +4,12 @@
 //! ```text
 //! scripted, random ──> script ──> agent in a guest ──> trace ──> comparison <── software clock
 //! ```
+//!
+//! Left out is what the guest's kernel does not have, the discipline by a pulse per second
+//! (`CONFIG_NTP_PPS` excludes idle processors without a tick, which distributions want); what a
+//! [`Request`](truechimer_core::timex::Request) cannot ask for (both resolutions, a time constant
+//! beside TAI); and calls in the 8 ms after a second's end in which an idle kernel may not have
+//! noticed it.
 
 pub mod comparison;
 pub mod fields;
@@ -20,7 +26,7 @@ mod tests {
     use super::comparison::compare;
     use super::trace::{Call, Trace};
 
-    /// Traces of a kernel.
+    /// What a kernel did.
     fn vectors() -> Vec<Trace> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/timex");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -42,7 +48,8 @@ mod tests {
 
     #[test]
     fn what_the_kernel_did_not_do_is_a_disagreement() {
-        let changes: [(&str, fn(&mut Call)); 5] = [
+        type Change = fn(&mut Call);
+        let changes: [(&str, Change); 5] = [
             ("result", |call| call.result += 1),
             ("maxerror", |call| call.answer.maxerror += 1),
             ("time", |call| call.answer.sec -= 1),

@@ -1,6 +1,7 @@
 //! A Linux kernel whose clock may be mis-set: Debian's for virtual machines, under QEMU with
 //! instruction counting. A guest's time passes by what it executes and jumps ahead when it sleeps,
-//! so that it is faster than the host's and the same each time.
+//! so that it is faster than the host's
+//! and the host's load does not show in it.
 
 mod initramfs;
 

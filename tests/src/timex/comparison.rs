@@ -3,13 +3,13 @@
 //! All fields are to be equal. The reading of the clock may differ by what the kernel rounds to
 //! its ticks and by what the moment of a call is not known better:
 //!
-//! - a kernel begins with a new second's rate up to [`NOTICED`] after the second has begun, and
+//! - a kernel begins with a new second's rate up to `NOTICED` after the second has begun, and
 //!   with the rate after an offset or a step as late: so long times each change of the rate,
 //!   added up;
 //! - a frequency or a tick that is set begins at once, but is then reckoned from the last whole
-//!   [`INTERVAL`]; what that makes is added as slowly as [`RATE_STEP`] can;
-//! - it rounds its rate to [`RATE_STEP`] and makes up for that when it is next awake, within
-//!   [`AWAKE`];
+//!   `INTERVAL`; what that makes is added as slowly as `RATE_STEP` can;
+//! - it rounds its rate to `RATE_STEP` and makes up for that when it is next awake, within
+//!   `AWAKE`;
 //! - the call or the reading took place between two readings of the counter, as did the first
 //!   reading, to which the software clock is set.
 

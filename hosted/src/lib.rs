@@ -8,8 +8,8 @@
 //! - [`config`]: the configuration file.
 //! - [`control`]: the control socket, both ends.
 //! - [`log`], [`output`]: messages on standard error, results on standard output.
-//! - [`query`], [`demo`]: what `chimed` does besides.
-//! - [`sys`]: the only `unsafe` code.
+//! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`]: what `chimectl` does without it.
+//! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!
 //! # Dependencies
 //!
@@ -27,6 +27,7 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod entropy;
+pub mod kernel;
 pub mod log;
 pub mod net;
 pub mod output;

@@ -1,4 +1,4 @@
-//! `chimectl`: asks a running `chimed` how it is.
+//! `chimectl`: asks a running `chimed` how it is, and reads and sets the kernel's clock.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -8,9 +8,13 @@ use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
 use truechimer::config::DEFAULT_CONTROL;
 use truechimer::control::{Answer, Command, Peer, Status, ask};
+use truechimer::kernel::{self, Kernel, KernelError};
 use truechimer::output;
 
-/// Asks a running chimed how it and its peers are.
+/// How a command line that makes no sense ends; clap's own.
+const USAGE: u8 = 2;
+
+/// Asks a running chimed how it and its peers are; reads and sets the kernel's clock.
 #[derive(Debug, Parser)]
 #[command(name = "chimectl", version, arg_required_else_help = true)]
 struct Cli {
@@ -24,7 +28,7 @@ struct Cli {
     command: Question,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Question {
     /// How the daemon and its clock are
     ///
@@ -38,6 +42,38 @@ enum Question {
     Accept,
     /// Have the clock step by its present offset, whatever `step` and the thresholds allow
     Step,
+    /// The kernel's clock: every field of ntp_adjtime, decoded
+    ///
+    /// Needs neither a daemon nor a privilege. The keys of --json are the fields' names with their
+    /// unit: offset_ns, freq_ppm, maxerror_us, esterror_us, status (a list), constant_log2_s,
+    /// precision_ns, tolerance_ppm, time (UTC), tick_us, ppsfreq_ppm, jitter_ns, shift_log2_s,
+    /// stabil_ppm, jitcnt, calcnt, errcnt, stbcnt, tai_s, singleshot_us (what remains of a slew),
+    /// resolution and state. What this system's clock lacks is left out.
+    Kernel {
+        #[command(subcommand)]
+        action: Option<Action>,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Action {
+    /// Sets the kernel's clock, all in one call
+    ///
+    /// Takes root or CAP_SYS_TIME. Prints the clock as it is then, and what the kernel clamped or
+    /// ignored: what was asked for and what it has instead (`clamped` in --json: a list of field,
+    /// asked, got). A running chimed sets freq, tick and status itself. Fails with 1 if the clock is
+    /// not set, and with 2 for a name or a value that cannot be.
+    #[command(after_help = kernel::help())]
+    Set {
+        /// What to set, as in freq=-12.5ppm tick=10000 status=+INS
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = word)]
+        words: Vec<(String, String)>,
+    },
+}
+
+fn word(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -46,19 +82,33 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::fail("chimectl", &format_args!("{error:#}"));
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(KernelError::Words(_)) => USAGE.into(),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    let command = match cli.command {
-        Question::Status => Command::Status,
-        Question::Peers => Command::Peers,
-        Question::Accept => Command::Accept,
-        Question::Step => Command::Step,
+    let text = match &cli.command {
+        Question::Status => answer(cli, Command::Status)?,
+        Question::Peers => answer(cli, Command::Peers)?,
+        Question::Accept => answer(cli, Command::Accept)?,
+        Question::Step => answer(cli, Command::Step)?,
+        Question::Kernel { action } => {
+            let clock = match action {
+                None => Kernel::read()?,
+                Some(Action::Set { words }) => Kernel::set(words)?,
+            };
+            if cli.json { clock.json() } else { clock.table() }
+        }
     };
-    let text = match ask(&cli.socket, command)? {
+    Ok(output::print(&text)?)
+}
+
+fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {
+    Ok(match ask(&cli.socket, command)? {
         Answer::Status(status) if cli.json => serde_json::to_string_pretty(&status)? + "\n",
         Answer::Peers(peers) if cli.json => serde_json::to_string_pretty(&peers)? + "\n",
         Answer::Step(by) if cli.json => format!("{{\n  \"step\": {by}\n}}\n"),
@@ -66,8 +116,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Answer::Status(status) => show_status(&status),
         Answer::Peers(peers) => show_peers(&peers),
         Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
-    };
-    Ok(output::print(&text)?)
+    })
 }
 
 fn show_status(status: &Status) -> String {

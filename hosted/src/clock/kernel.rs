@@ -1,23 +1,33 @@
 //! The kernel's clock.
+//!
+//! A rate is `freq`, ±500 ppm, and where there is one the length of a tick beside it, for ±10 %.
 
 use nix::errno::Errno;
 use truechimer_core::clock::{ClockError, ClockStatus};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
+use truechimer_core::timex::{self, Field, Request, Resolution, Settings, Status, Timex};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 use super::read::both;
-use crate::sys::{self, KernelStatus, RateLimits};
+use crate::sys::timex::{TimexError, has, ntp_adjtime};
 
 /// A stamp older than this is not believed.
 const OLDEST: Span = Span::from_secs(10);
 /// Nor one from further in the future, which a step of the clock makes.
 const FUTURE: Span = Span::from_millis(1);
+/// Below this `freq` alone does; beyond, the tick's coarser steps help.
+const FREQ_RANGE: FreqOffset = FreqOffset::from_ppm(480);
+/// The length of a tick that is no adjustment, us.
+const NOMINAL_TICK: i64 = 10_000;
+/// By how much a tick may differ from that, us.
+const TICK_RANGE: i64 = NOMINAL_TICK / 10;
+/// What a microsecond more in each tick gains.
+const PPM_PER_MICRO: i32 = 100;
 
 /// `CLOCK_REALTIME`, disciplined by `ntp_adjtime`.
 #[derive(Debug)]
 pub struct KernelClock {
-    limits: RateLimits,
     rate: FreqOffset,
     /// The rate that it had been given and the one that it was found at.
     found: Option<(FreqOffset, FreqOffset)>,
@@ -29,9 +39,7 @@ impl KernelClock {
     /// # Errors
     /// It cannot be read.
     pub fn open() -> Result<Self, ClockError> {
-        let limits = RateLimits::of_this_system();
-        let rate = sys::read_rate(limits).map_err(error)?;
-        Ok(Self { limits, rate, found: None })
+        Ok(Self { rate: rate(&call(Settings::NONE)?), found: None })
     }
 
     /// The rate that the clock was found at.
@@ -41,13 +49,30 @@ impl KernelClock {
     }
 
     /// Whether this process may change the clock: tries to, to the rate that it has, and ends what
-    /// a program before may have left in progress.
+    /// a program before may have left in progress: a slew of adjtime(2), and the kernel's own
+    /// loops, which would follow an old offset.
     ///
     /// # Errors
     /// [`ClockError::NotPermitted`] if it may not.
     pub fn try_control(&mut self) -> Result<(), ClockError> {
-        self.rate = sys::adjust(self.rate, self.limits).map_err(error)?;
-        sys::reset().map_err(error)
+        self.rate = rate(&call(at_rate(self.rate))?);
+        ntp_adjtime(&Request::SingleShot(Span::ZERO)).map_err(error)?;
+        self.change_status(Status::empty(), Status::PLL | Status::FLL, Settings::NONE)
+    }
+
+    /// Sets what is given, and these bits of the status. A leap second that somebody armed stays
+    /// armed.
+    fn change_status(
+        &self,
+        set: Status,
+        clear: Status,
+        settings: Settings,
+    ) -> Result<(), ClockError> {
+        if !has(Field::Status) {
+            return Ok(());
+        }
+        let status = Some(call(Settings::NONE)?.status - clear | set);
+        call(Settings { status, ..settings }).map(drop)
     }
 }
 
@@ -70,7 +95,8 @@ impl AdjustableClock for KernelClock {
     }
 
     fn step(&mut self, by: Span) -> Result<Span, ClockError> {
-        sys::step(by).map_err(error)?;
+        let resolution = Some(Resolution::Nano);
+        call(Settings { set_offset: Some(by), resolution, ..Settings::NONE })?;
         Ok(by)
     }
 
@@ -79,11 +105,11 @@ impl AdjustableClock for KernelClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        let found = sys::read_rate(self.limits).map_err(error)?;
+        let found = rate(&call(Settings::NONE)?);
         if found != self.rate {
             self.found = Some((self.rate, found));
         }
-        self.rate = sys::adjust(frequency + slew, self.limits).map_err(error)?;
+        self.rate = rate(&call(at_rate(frequency + slew))?);
         Ok(self.rate)
     }
 
@@ -91,15 +117,86 @@ impl AdjustableClock for KernelClock {
         self.found.take()
     }
 
+    /// Programs read it with ntp_gettime(3), and Linux copies a synchronised clock to the RTC.
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
-        let ClockStatus { synced, max_error, estimated_error } = *status;
-        sys::set_status(&KernelStatus { synced, max_error, estimated_error }).map_err(error)
+        let errors = Settings {
+            max_error: Some(status.max_error.max(Span::ZERO)),
+            est_error: Some(status.estimated_error.max(Span::ZERO)),
+            ..Settings::NONE
+        };
+        match status.synced {
+            true => self.change_status(Status::empty(), Status::UNSYNC, errors),
+            false => self.change_status(Status::UNSYNC, Status::empty(), errors),
+        }
     }
 }
 
-fn error(errno: Errno) -> ClockError {
-    match errno {
-        Errno::EPERM => ClockError::NotPermitted,
-        other => ClockError::Os(other as i32),
+/// The rate of a clock as the kernel adds it up: the tick's and `freq`.
+fn rate(timex: &Timex) -> FreqOffset {
+    if has(Field::Tick) { timex.freq + tick_rate(timex.tick) } else { timex.freq }
+}
+
+fn tick_rate(tick: Span) -> FreqOffset {
+    let longer = tick - Span::from_micros(NOMINAL_TICK);
+    let micros = (longer.as_nanos() / 1_000).clamp(-TICK_RANGE, TICK_RANGE);
+    FreqOffset::from_ppm(micros as i32 * PPM_PER_MICRO)
+}
+
+/// What makes a clock run at a rate. The tick takes its part of it.
+fn at_rate(wanted: FreqOffset) -> Settings {
+    if !has(Field::Tick) {
+        return Settings { frequency: Some(wanted), ..Settings::NONE };
+    }
+    let longer = match wanted.abs() > FREQ_RANGE {
+        true => (wanted.as_ppm() / f64::from(PPM_PER_MICRO)).round() as i64,
+        false => 0,
+    };
+    let tick = Span::from_micros(NOMINAL_TICK + longer.clamp(-TICK_RANGE, TICK_RANGE));
+    let frequency = wanted - tick_rate(tick);
+    Settings { frequency: Some(frequency), tick: Some(tick), ..Settings::NONE }
+}
+
+fn call(settings: Settings) -> Result<Timex, ClockError> {
+    Ok(ntp_adjtime(&Request::Set(settings)).map_err(error)?.timex)
+}
+
+fn error(error: TimexError) -> ClockError {
+    match error {
+        TimexError::Refused(timex::Error::NotPermitted) => ClockError::NotPermitted,
+        TimexError::Refused(timex::Error::Unsupported { .. }) => ClockError::Unsupported,
+        TimexError::Refused(_) => ClockError::Os(Errno::EINVAL as i32),
+        TimexError::Os(errno) => ClockError::Os(errno as i32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_rate_without_privilege() {
+        let clock = KernelClock::open().unwrap();
+        assert!(clock.rate().abs() <= FreqOffset::from_ppm(100_500));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn rates_are_shared_with_the_tick() {
+        for (ppm, tick, freq) in [
+            (0, 10_000, 0),
+            (480, 10_000, 480),
+            (-480, 10_000, -480),
+            (481, 10_005, -19),
+            (-700, 9_993, 0),
+            (99_999, 11_000, -1),
+            (-100_400, 9_000, -400),
+            (200_000, 11_000, 100_000),
+        ] {
+            let settings = at_rate(FreqOffset::from_ppm(ppm));
+            assert_eq!(settings.tick, Some(Span::from_micros(tick)), "{ppm} ppm");
+            assert_eq!(settings.frequency, Some(FreqOffset::from_ppm(freq)), "{ppm} ppm");
+        }
+        assert_eq!(tick_rate(Span::from_micros(10_001)), FreqOffset::from_ppm(100));
+        assert_eq!(tick_rate(Span::from_micros(9_000)), FreqOffset::from_ppm(-100_000));
     }
 }

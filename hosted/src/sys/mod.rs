@@ -2,8 +2,7 @@
 
 #![allow(unsafe_code, reason = "this is where it is confined to")]
 
-mod adjtime;
 mod signal;
+pub mod timex;
 
-pub use adjtime::{KernelStatus, RateLimits, adjust, read_rate, reset, set_status, step};
 pub use signal::{catch_termination, termination_requested};

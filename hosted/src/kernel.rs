@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use anstyle::AnsiColor;
 use serde_json::{Map, Value, json};
-use truechimer_core::timex::{Field, ParseError, Reply, Request};
+use truechimer_core::timex::{Error, Field, ParseError, Reply, Request};
 use truechimer_core::units::Span;
 
 use crate::sys::timex::{Clamped, TimexError, clamped, has, ntp_adjtime};
@@ -16,8 +16,24 @@ pub enum KernelError {
     #[error("{0}")]
     Words(String),
     /// The kernel does not do it.
-    #[error(transparent)]
-    Clock(#[from] TimexError),
+    #[error("{0}{hint}", hint = hint(.0))]
+    Clock(TimexError),
+}
+
+impl From<TimexError> for KernelError {
+    fn from(error: TimexError) -> Self {
+        Self::Clock(error)
+    }
+}
+
+fn hint(error: &TimexError) -> &'static str {
+    match error {
+        TimexError::Refused(Error::NotPermitted) if cfg!(target_os = "linux") => {
+            "; run as root or with CAP_SYS_TIME"
+        }
+        TimexError::Refused(Error::NotPermitted) => "; run as root",
+        _ => "",
+    }
 }
 
 impl From<ParseError<'_>> for KernelError {

@@ -5,6 +5,7 @@ mod configuration;
 mod control;
 mod demo;
 mod ending;
+mod kernel;
 mod log;
 mod names;
 mod output;
@@ -46,6 +47,10 @@ fn main() {
         trial("control::nobody_there", &[], control::nobody_there),
         trial("control::somebody_else", &[], control::somebody_else),
         trial("control::not_allowed", &[Need::Namespace], control::not_allowed),
+        trial("kernel::reading", &[Need::Namespace], kernel::reading),
+        trial("kernel::not_permitted", &[Need::Namespace], kernel::not_permitted),
+        trial("kernel::wrong", &[Need::Namespace], kernel::wrong),
+        trial("kernel::setting", &[Need::Namespace], kernel::setting),
         trial("configuration::unreadable", &[], configuration::unreadable),
         trial("configuration::wrong", &[], configuration::wrong),
         trial("usage::help", &[], usage::help),

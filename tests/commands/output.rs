@@ -89,10 +89,12 @@ fn printing(fake: &FakeServer, running: &Chimed) -> Result<Vec<Command>> {
     let mut demo = chimed()?;
     demo.arg("demo");
     let mut commands = vec![query, demo];
-    for arguments in [&["status"][..], &["peers"], &["status", "--json"], &["peers", "--json"]] {
-        let mut command = chimectl()?;
-        command.arg("-s").arg(running.control()).args(arguments);
-        commands.push(command);
+    for question in ["status", "peers", "kernel"] {
+        for format in [None, Some("--json")] {
+            let mut command = chimectl()?;
+            command.arg("-s").arg(running.control()).arg(question).args(format);
+            commands.push(command);
+        }
     }
     Ok(commands)
 }

@@ -13,7 +13,11 @@ pub(crate) fn help() -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     for (program, name, words) in [
         (chimed as Program, "chimed", &["query", "demo", "--foreground"][..]),
-        (chimectl, "chimectl", &["status", "peers", "--socket", "--json", "/run/chimed.sock"]),
+        (
+            chimectl,
+            "chimectl",
+            &["status", "peers", "kernel", "--socket", "--json", "/run/chimed.sock"],
+        ),
     ] {
         for help in ["-h", "--help"] {
             let ended = finish(program()?.arg(help), SOON)?;

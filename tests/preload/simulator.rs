@@ -179,9 +179,10 @@ impl World {
             | libc::ADJ_SETOFFSET
             | libc::ADJ_NANO;
         let modes = wanted.modes;
-        // Ends a slew of adjtime(3), of which there is none.
-        let has = |mode| modes != libc::ADJ_OFFSET_SINGLESHOT && modes & mode != 0;
-        if modes != libc::ADJ_OFFSET_SINGLESHOT && modes & !MODES != 0 {
+        // Ends a slew of adjtime(3), of which there is none, or reads what remains of it.
+        let slew = [libc::ADJ_OFFSET_SINGLESHOT, libc::ADJ_OFFSET_SS_READ].contains(&modes);
+        let has = |mode| !slew && modes & mode != 0;
+        if !slew && modes & !MODES != 0 {
             return Err(libc::EINVAL);
         }
         if has(libc::ADJ_TICK) {

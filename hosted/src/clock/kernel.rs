@@ -71,7 +71,7 @@ impl KernelClock {
         if !has(Field::Status) {
             return Ok(());
         }
-        let status = Some(call(Settings::NONE)?.status - clear | set);
+        let status = Some((call(Settings::NONE)?.status - clear) | set);
         call(Settings { status, ..settings }).map(drop)
     }
 }

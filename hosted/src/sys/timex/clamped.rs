@@ -82,7 +82,7 @@ fn expected(set: &Settings, got: Timex) -> Timex {
     }
     asked.tick = set.tick.unwrap_or(asked.tick);
     if let Some(status) = set.status {
-        asked.status = status & Status::SETTABLE | got.status & Status::READ_ONLY;
+        asked.status = (status & Status::SETTABLE) | (got.status & Status::READ_ONLY);
     }
     if let Some(resolution) = set.resolution {
         asked.status.set(Status::NANO, resolution == Resolution::Nano);

@@ -23,7 +23,7 @@ use self::message::{Local, Receiver};
 use crate::clock::realtime;
 
 /// `IPTOS_LOWDELAY` of the type of service.
-#[cfg(not(target_os = "netbsd"))]
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 const LOWDELAY: i32 = 0x10;
 
 /// All of them.
@@ -154,7 +154,7 @@ fn datagram_socket(address: SocketAddr) -> Result<UdpSocket, Errno> {
     let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     // What a socket works without, only worse: receive stamps and low delay.
     let _ = message::enable_stamps(&descriptor);
-    #[cfg(not(target_os = "netbsd"))] // nix does not know the option there
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))] // nix knows the option only there
     let _ = setsockopt(&descriptor, sockopt::Ipv4Tos, &LOWDELAY);
     Ok(UdpSocket::from(descriptor))
 }

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_settime};
 use truechimer_core::timex::{Request, Resolution};
 use truechimer_core::units::Span;
 
-use super::raw::{set_offset, unit};
+use super::unit::{set_offset, unit};
 use super::{TimexError, refused, stepped};
 
 const MICROS_PER_SEC: i64 = 1_000_000;

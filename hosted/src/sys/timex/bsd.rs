@@ -12,7 +12,8 @@ use truechimer_core::timex::{
 use truechimer_core::units::{Span, WallTime};
 
 use super::numbers::same_numbers;
-use super::raw::{Layout, Raw, greatest, resolution, state};
+use super::raw::{Layout, Raw, greatest, state};
+use super::unit::resolution;
 use super::{TimexError, adjtime, refused};
 
 const LAYOUT: Layout =

@@ -7,7 +7,7 @@ use truechimer_core::timex::{
 };
 use truechimer_core::units::{FreqOffset, Span};
 
-use super::raw::{micros_up, resolution, unit};
+use super::unit::{micros_up, resolution, unit};
 
 /// Added to a time constant while the resolution is a microsecond; by Linux alone.
 const ADDED_TO_CONSTANT: u8 = if cfg!(target_os = "linux") { 4 } else { 0 };

@@ -10,7 +10,8 @@ use truechimer_core::timex::{
 };
 
 use super::numbers::same_numbers;
-use super::raw::{Layout, Raw, greatest, resolution, state};
+use super::raw::{Layout, Raw, greatest, state};
+use super::unit::resolution;
 use super::{TimexError, refused, stepped};
 
 const EMPTY: timex = {

@@ -8,7 +8,9 @@
 mod clamped;
 #[cfg(not(target_os = "openbsd"))]
 mod numbers;
+#[cfg(not(target_os = "openbsd"))]
 mod raw;
+mod unit;
 
 #[cfg(not(target_os = "linux"))]
 mod adjtime;

@@ -5,8 +5,8 @@ use truechimer_core::timex::{
 };
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 
-const NANOS_PER_SEC: i64 = 1_000_000_000;
-const NANOS_PER_MICRO: i64 = 1_000;
+use super::unit::{NANOS_PER_MICRO, micros_up, resolution, set_offset, unit};
+
 /// Lengths of a tick that the kernel takes: 900,000/HZ to 1,100,000/HZ us, of which HZ is 100
 /// wherever Rust has a Linux.
 const TICKS: std::ops::RangeInclusive<i64> = 9_000..=11_000;
@@ -158,36 +158,10 @@ impl Layout {
     }
 }
 
-/// The seconds and the rest of a step, in nanoseconds only if that resolution is set with it.
-pub(super) fn set_offset(by: Span, resolution: Option<Resolution>) -> (i64, i64) {
-    let unit = unit(resolution.unwrap_or(Resolution::Micro));
-    let nanos = by.as_nanos();
-    (nanos.div_euclid(NANOS_PER_SEC), nanos.rem_euclid(NANOS_PER_SEC) / unit)
-}
-
-/// The resolution of which the status tells.
-pub(super) fn resolution(status: Status) -> Resolution {
-    if status.contains(Status::NANO) { Resolution::Nano } else { Resolution::Micro }
-}
-
 /// The state that a call returned; what is none of them cannot be trusted either.
 pub(super) fn state(returned: libc::c_int) -> ClockState {
     let known = usize::try_from(returned).ok().and_then(|place| ClockState::ALL.get(place));
     known.copied().unwrap_or(ClockState::Error)
-}
-
-/// In nanoseconds.
-pub(super) const fn unit(resolution: Resolution) -> i64 {
-    match resolution {
-        Resolution::Micro => NANOS_PER_MICRO,
-        Resolution::Nano => 1,
-    }
-}
-
-/// In microseconds, rounded up.
-pub(super) fn micros_up(span: Span) -> i64 {
-    let nanos = span.as_nanos();
-    nanos.div_euclid(NANOS_PER_MICRO) + i64::from(nanos.rem_euclid(NANOS_PER_MICRO) != 0)
 }
 
 #[cfg(test)]

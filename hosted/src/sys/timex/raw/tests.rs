@@ -1,3 +1,4 @@
+use super::super::unit::NANOS_PER_SEC;
 use super::*;
 use proptest::option;
 use proptest::prelude::*;

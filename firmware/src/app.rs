@@ -8,7 +8,7 @@ use embedded_time::Clock;
 use heapless::{Deque, Vec};
 use smoltcp::phy::Device;
 use truechimer_core::config::{Config, PeerConfig};
-use truechimer_core::event::Event;
+use truechimer_core::event::{Event, Limiter};
 use truechimer_core::hal::Rtc;
 use truechimer_core::io::Output;
 use truechimer_core::run::Node;
@@ -50,6 +50,7 @@ pub struct App<'a, D, C, R, const PEERS: usize> {
     names: Vec<&'static str, PEERS>,
     rtc: Option<Keeper<R>>,
     events: Deque<Event<'static>, EVENTS>,
+    limiter: Limiter,
     lost_events: u32,
     /// The last turn took something in, so there may be more.
     busy: bool,
@@ -72,6 +73,7 @@ where
             names: Vec::new(),
             rtc: rtc.map(Keeper::new),
             events: Deque::new(),
+            limiter: Limiter::default(),
             lost_events: 0,
             busy: false,
         }
@@ -120,7 +122,8 @@ where
             return now;
         }
         let rtc = self.rtc.as_ref().and_then(Keeper::deadline);
-        [self.node.engine.next_deadline(), self.node.socket.poll_at(), rtc]
+        let (engine, stack) = (self.node.engine.next_deadline(), self.node.socket.poll_at());
+        [engine, stack, rtc, self.limiter.deadline()]
             .into_iter()
             .flatten()
             .fold(now + SystemClock::<C>::unread_limit(), Instant::min)
@@ -144,7 +147,16 @@ where
     }
 
     fn turn(&mut self) -> nb::Result<(), net::Error> {
-        let Self { node, names, events, lost_events, .. } = self;
+        let Self { node, names, events, limiter, lost_events, .. } = self;
+        let now = node.clock.mono();
+        let mut push = |event| {
+            if events.push_back(event).is_err() {
+                *lost_events = lost_events.saturating_add(1);
+            }
+        };
+        while let Some(event) = limiter.tell(now) {
+            push(event);
+        }
         node.turn(&mut |output| {
             let event = match output {
                 Output::Event(event) => event,
@@ -155,8 +167,8 @@ where
                 // Rejected datagrams are counted; names are not looked up.
                 _ => return,
             };
-            if events.push_back(event).is_err() {
-                *lost_events = lost_events.saturating_add(1);
+            if limiter.admit(&event, now) {
+                push(event);
             }
         })
     }

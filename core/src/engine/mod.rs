@@ -248,15 +248,15 @@ impl<const PEERS: usize> Engine<PEERS> {
         let Some(associate) = self.peers.get_mut(usize::from(id.0)) else { return };
         let peer = &mut associate.peer;
         let outcome = match busy {
-            Some(reason) => peer.ignore(reason, now.mono),
+            Some(reason) => peer.ignore(reason),
             None => {
                 peer.handle_datagram(now, from, received.time, bytes, self.precision, &mut self.rng)
             }
         };
         let address = from.ip();
         match outcome {
-            Received::Ignored { reason, report } => {
-                if report {
+            Received::Ignored(reason) => {
+                if reason == Reject::Malformed {
                     self.event(Event::MalformedPacket { address });
                 }
                 self.push(Output::Rejected { peer: id, reason });

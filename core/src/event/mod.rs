@@ -6,10 +6,14 @@
 //! an event, a shell decides where it goes.
 
 mod level;
+mod limit;
+mod log;
 #[cfg(test)]
 mod tests;
 
 pub use level::{Level, Profile};
+pub use limit::Limiter;
+pub use log::{Line, Log, MAX_TEXT};
 
 use core::fmt;
 use core::net::IpAddr;
@@ -52,6 +56,14 @@ macro_rules! events {
         impl Event<'_> {
             #[cfg(test)]
             const VARIANTS: usize = [$($text),+].len();
+
+            /// What it is called here, for logs that take fields beside the text.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant $({ $($field: _),+ })? => stringify!($variant),)+
+                }
+            }
 
             /// The level under `profile`.
             #[must_use]
@@ -154,6 +166,9 @@ pub enum Event<'a> {
     FrequencyChanged { from: FreqOffset, to: FreqOffset } => Warning,
         "clock frequency was changed by another from {} to {}ppm",
         format_args!("{from:.6}"), format_args!("{to:.6}");
+    /// So many messages of one kind were held back by a [`Limiter`].
+    MessagesSuppressed { count: u64, name: &'static str } => Warning,
+        "{} messages suppressed: {}", count, name;
 
     // Processes and pipes
 
@@ -312,6 +327,28 @@ pub enum Event<'a> {
     /// An unrecoverable error in recvfrom(2).
     FatalRecvfrom => Debug / Critical, "fatal: recvfrom";
 }
+}
+
+impl Event<'_> {
+    /// Whom it is about.
+    #[must_use]
+    pub const fn address(&self) -> Option<IpAddr> {
+        match *self {
+            Self::BadPeer { address, .. } => address,
+            Self::NotSynced { address, .. }
+            | Self::NegativeDelay { address, .. }
+            | Self::PeerValid { address }
+            | Self::PeerInvalid { address }
+            | Self::MalformedPacket { address }
+            | Self::Recvmsg { address, .. }
+            | Self::RecvmsgPacket { address, .. }
+            | Self::RecvmsgControlData { address, .. }
+            | Self::RecvmsgControlFormat { address, .. }
+            | Self::Recvfrom { address }
+            | Self::BindFailed { address } => Some(address),
+            _ => None,
+        }
+    }
 }
 
 /// Why a reply does not count as one of a synchronised server.

@@ -51,7 +51,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// An event, the values for the placeholders of its row, its text, its level under Unix.
-type Sample = (Event<'static>, &'static [&'static str], &'static str, Level);
+pub(super) type Sample = (Event<'static>, &'static [&'static str], &'static str, Level);
 
 const V4: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
 const V6: IpAddr = IpAddr::V6(core::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
@@ -60,7 +60,7 @@ const SOCKET: &str = "/var/run/ntpd.sock";
 const HOUR: Span = Span::from_secs(3_600);
 
 #[rustfmt::skip] // a row a line
-fn samples() -> Vec<Sample> {
+pub(super) fn samples() -> Vec<Sample> {
     use Event::*;
     std::vec![
         // Operation
@@ -98,6 +98,8 @@ fn samples() -> Vec<Sample> {
         (FrequencyChanged { from: FreqOffset::from_ppm(-3), to: FreqOffset::from_ppm_f64(12.5) },
             &["-3.000000", "12.500000"],
             "clock frequency was changed by another from -3.000000 to 12.500000ppm", Warning),
+        (MessagesSuppressed { count: 17, name: "MalformedPacket" }, &["17", "MalformedPacket"],
+            "17 messages suppressed: MalformedPacket", Warning),
 
         // Processes and pipes
         (PipeWriteToChild, &[], "pipe write error (to child)", Error),

@@ -41,8 +41,6 @@ const FIRST_RETRY: Span = Span::from_secs(2);
 const LONGEST_RETRY: Span = Span::from_secs(900);
 /// Addresses of one name that are tried in turn.
 pub const MAX_ADDRESSES: usize = 4;
-/// A malformed datagram of a peer is reported once in this time, however many come.
-const MALFORMED_SPACING: Span = Span::from_secs(60);
 
 /// A peer of an engine, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,7 +106,6 @@ pub struct Peer {
     next_query: Instant,
     resolve_attempts: u32,
     last_transmit: NtpTimestamp,
-    last_malformed: Option<Instant>,
     pub trust: Trust,
     pub poll: Poll,
     pub estimator: Estimator,
@@ -129,8 +126,8 @@ pub enum Due {
 /// What a datagram was.
 #[derive(Debug, PartialEq)]
 pub enum Received {
-    /// Dropped; leaves no trace but a count. `report` says that it is time to log it.
-    Ignored { reason: Reject, report: bool },
+    /// Dropped; leaves no trace but a count.
+    Ignored(Reject),
     /// An authentic reply that cannot be used: the peer is left alone for `pause`.
     Suspended { reason: Reject, pause: Span, change: Option<Change> },
     /// A measurement of the local clock, and its reply's header in [`Peer::remote`].
@@ -158,7 +155,6 @@ impl Peer {
             next_query: first_query,
             resolve_attempts: 0,
             last_transmit: NtpTimestamp::ZERO,
-            last_malformed: None,
             trust: Trust::NEW,
             poll: Poll::new(config, packets),
             estimator: Estimator::new(frequency),
@@ -331,10 +327,10 @@ impl Peer {
     ) -> Received {
         let header = match self.authenticate(from, bytes) {
             Ok(header) => header,
-            Err(reason) => return self.ignore(reason, now.mono),
+            Err(reason) => return self.ignore(reason),
         };
         let Some(query) = self.query.take() else {
-            return self.ignore(Reject::Unsolicited, now.mono);
+            return self.ignore(Reject::Unsolicited);
         };
         self.last_transmit = header.transmit_time;
         let pivot = now.wall.max(NOT_BEFORE);
@@ -397,14 +393,9 @@ impl Peer {
         Ok(header)
     }
 
-    pub fn ignore(&mut self, reason: Reject, now: Instant) -> Received {
+    pub fn ignore(&mut self, reason: Reject) -> Received {
         self.count(reason);
-        let report = reason == Reject::Malformed
-            && self.last_malformed.is_none_or(|last| now - last >= MALFORMED_SPACING);
-        if report {
-            self.last_malformed = Some(now);
-        }
-        Received::Ignored { reason, report }
+        Received::Ignored(reason)
     }
 
     fn suspend(&mut self, reason: Reject, now: Instant, rng: &mut ChaCha8Rng) -> Received {

@@ -1,5 +1,6 @@
 //! The loop that firmware, the single-process daemon and tests share: it pumps one engine over
-//! the [`hal`](crate::hal) traits.
+//! the [`hal`](crate::hal) traits. A datagram may bring about an event each: what becomes of those
+//! is the shell's matter, and a [`Limiter`](crate::event::Limiter) keeps a flood out of its log.
 
 use core::net::SocketAddr;
 
@@ -10,15 +11,12 @@ use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
 use crate::peer::PeerId;
 use crate::server::{Refusal, Verdict, respond};
-use crate::units::{Instant, Span};
 use crate::wire::Header;
 
 /// Datagrams taken in one turn, so that a flood does not hold up the timers.
 const BATCH: usize = 32;
 /// No packet that is used or answered is longer; what fills this was cut off and is dropped.
 const BUFFER: usize = 1024;
-/// Malformed queries from anywhere are reported once in this time, however many come.
-const MALFORMED_SPACING: Span = Span::from_secs(60);
 
 /// Turns after a step in which queries of others are not answered: what was waiting then is taken
 /// in the first or, if the shell had not looked yet, in the second.
@@ -46,7 +44,6 @@ pub struct Node<S, C, const PEERS: usize> {
     pub clock: C,
     /// What the server did.
     pub served: ServerCounters,
-    last_malformed: Option<Instant>,
     /// The clock was stepped, and what has arrived but not been read may be stamped by the old
     /// time.
     stale_turns: u8,
@@ -56,7 +53,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
     /// Binds them.
     pub const fn new(engine: Engine<PEERS>, socket: S, clock: C) -> Self {
         let served = ServerCounters { received: 0, answered: 0, refused: [0; Refusal::KINDS] };
-        Self { engine, socket, clock, served, last_malformed: None, stale_turns: 0 }
+        Self { engine, socket, clock, served, stale_turns: 0 }
     }
 
     /// Takes what has arrived, up to a limit, and does what is due. What the loop cannot do
@@ -127,9 +124,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
                         if let Some(count) = self.served.refused.get_mut(refusal.index()) {
                             *count += 1;
                         }
-                        let spaced = |last: Instant| now.mono - last >= MALFORMED_SPACING;
-                        if refusal == Refusal::Malformed && self.last_malformed.is_none_or(spaced) {
-                            self.last_malformed = Some(now.mono);
+                        if refusal == Refusal::Malformed {
                             sink(Output::Event(Event::MalformedPacket { address: from.ip() }));
                         }
                     }

@@ -13,7 +13,7 @@ use crate::config::{Config, PeerConfig};
 use crate::hal::RawStamp;
 use crate::io::{Stamp, StampSource};
 use crate::timex::SoftwareClock;
-use crate::units::{FreqOffset, Now, WallTime};
+use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 123);
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 40_000);

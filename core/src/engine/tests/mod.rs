@@ -276,18 +276,16 @@ fn a_replayed_reply_changes_nothing() {
 }
 
 #[test]
-fn malformed_datagrams_are_reported_once_a_minute() {
+fn malformed_datagrams_are_counted_and_told() {
     let mut bench = Bench::answered(0);
     for _ in 0..1_000 {
         bench.receive(SERVER, b"malformed");
     }
-    assert_eq!(bench.events, ["malformed packet received from 192.0.2.1"]);
+    assert_eq!(bench.events.len(), 1_000);
+    assert_eq!(bench.events[0], "malformed packet received from 192.0.2.1");
     let snapshot = bench.engine.snapshot(at(bench.time));
     let counters = snapshot.peers().next().unwrap().counters;
     assert_eq!(counters.rejected[Reject::Malformed.index()], 1_000);
-    bench.time += 60.0;
-    bench.receive(SERVER, b"malformed");
-    assert_eq!(bench.events.len(), 2);
 }
 
 /// An authentic reply that cannot be used: its event, and how long the server is left alone.

@@ -1,0 +1,142 @@
+//! How many lines others may bring about. What comes from the network, or from whoever may use the
+//! control socket, passes a token bucket of its kind and one that all kinds share. What does not
+//! pass is counted, and the count is told by [`Event::MessagesSuppressed`].
+//!
+//! So there are never more lines in a time `t` than [`ALL`] lets through, and one count a minute of
+//! each kind. What the host does of its own accord is not limited.
+
+use heapless::LinearMap;
+
+use super::Event;
+use crate::units::{Instant, Span};
+
+/// Kinds of events that are limited.
+const KINDS: usize = 24;
+/// Of all kinds together: all that can happen to a full table of peers at once, and ten a minute.
+const ALL: Rate = Rate { burst: 256, every: Span::from_secs(6) };
+/// Of what happens to a peer: that many lose the network at once, or find it again.
+const OF_PEERS: Rate = Rate { burst: 64, every: Span::from_secs(60) };
+/// Of what one datagram or connection is enough for.
+const OF_DATAGRAMS: Rate = Rate { burst: 8, every: Span::from_secs(60) };
+
+/// Holds back what the network brings about too often.
+#[derive(Debug, Clone, Default)]
+pub struct Limiter {
+    all: Bucket,
+    kinds: LinearMap<&'static str, Kind, KINDS>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Kind {
+    bucket: Bucket,
+    rate: Rate,
+    /// Not told yet.
+    suppressed: u64,
+    /// When the first of those was.
+    since: Instant,
+}
+
+impl Kind {
+    /// When to tell of what was suppressed.
+    fn deadline(&self) -> Option<Instant> {
+        let due = self.bucket.next(self.rate).max(self.since + self.rate.every);
+        (self.suppressed > 0).then_some(due)
+    }
+}
+
+impl Limiter {
+    /// Whether an event is to be logged now, and counts it if it is not.
+    pub fn admit(&mut self, event: &Event<'_>, now: Instant) -> bool {
+        let Some(rate) = rate(event) else { return true };
+        let name = event.name();
+        if !self.kinds.contains_key(&name) {
+            // There is a place for each kind.
+            let _ = self.kinds.insert(name, Kind { rate, ..Kind::default() });
+        }
+        let Some(kind) = self.kinds.get_mut(&name) else { return false };
+        // The count comes before any other of its kind.
+        let passes = kind.suppressed == 0 && kind.bucket.has(rate, now) && self.all.has(ALL, now);
+        if passes {
+            kind.bucket.take(rate, now);
+            self.all.take(ALL, now);
+        } else {
+            if kind.suppressed == 0 {
+                kind.since = now;
+            }
+            kind.suppressed = kind.suppressed.saturating_add(1);
+        }
+        passes
+    }
+
+    /// The count of a kind that is due to be told. To be repeated until there is none.
+    pub fn tell(&mut self, now: Instant) -> Option<Event<'static>> {
+        let is_due = |kind: &Kind| kind.deadline().is_some_and(|deadline| deadline <= now);
+        let (&name, kind) = self.kinds.iter_mut().find(|(_, kind)| is_due(kind))?;
+        kind.bucket.take(kind.rate, now);
+        Some(Event::MessagesSuppressed { count: core::mem::take(&mut kind.suppressed), name })
+    }
+
+    /// When there is something to [`tell`](Self::tell).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.kinds.values().filter_map(Kind::deadline).min()
+    }
+}
+
+/// A token bucket's size, and the time in which it gains a token.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rate {
+    burst: i64,
+    every: Span,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    /// When it is or was full.
+    full: Instant,
+}
+
+impl Bucket {
+    /// When there is or was a token.
+    fn next(&self, rate: Rate) -> Instant {
+        self.full + -rate.every.times(rate.burst - 1)
+    }
+
+    fn has(&self, rate: Rate, now: Instant) -> bool {
+        self.next(rate) <= now
+    }
+
+    fn take(&mut self, rate: Rate, now: Instant) {
+        self.full = self.full.max(now) + rate.every;
+    }
+}
+
+/// What limits an event that others can cause.
+const fn rate(event: &Event<'_>) -> Option<Rate> {
+    match event {
+        Event::NotSynced { .. }
+        | Event::NegativeDelay { .. }
+        | Event::PeerValid { .. }
+        | Event::PeerInvalid { .. }
+        | Event::PeersValid { .. }
+        | Event::SetsockoptLowdelay
+        | Event::ClientQuerySocket
+        | Event::Sendto
+        | Event::ShortSend { .. } => Some(OF_PEERS),
+        Event::MalformedPacket { .. }
+        | Event::Recvmsg { .. }
+        | Event::RecvmsgPacket { .. }
+        | Event::RecvmsgControlData { .. }
+        | Event::RecvmsgControlFormat { .. }
+        | Event::Recvfrom { .. }
+        | Event::ControlAccept
+        | Event::ControlAcceptCalloc
+        | Event::ControlCloseNotFound { .. }
+        | Event::ControlDispatchNotFound { .. } => Some(OF_DATAGRAMS),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use anstyle::AnsiColor;
 use nix::errno::Errno;
-use truechimer_core::event::Level;
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::units::{FreqOffset, Span};
 
 use crate::config::{ClockKind, Config, Listen, Server, ServerAddress, SoftwareClock};
 use crate::daemon::{Daemon, DaemonError};
-use crate::log::{Log, LogProfile};
+use crate::log::{Destination, Log, Options, Threshold};
 use crate::{output, sys};
 use truechimer_core::config::SelectOptions;
 
@@ -65,10 +64,13 @@ pub enum DemoError {
 /// The clock did not become right in time.
 pub fn run() -> Result<(), DemoError> {
     sys::catch_termination().map_err(DemoError::Signals)?;
-    let quiet = Log::new(LogProfile::Unix, Level::Critical);
-    let mut server = Daemon::start(&server_config(), quiet)?;
+    let log = |level| {
+        let destination = Destination::Stderr;
+        Log::new(&Options { destination, level, ..Options::default() })
+    };
+    let mut server = Daemon::start(&server_config(), log(Threshold::Critical))?;
     let port = server.node().socket.listening().next().ok_or(DemoError::NoServer)?.port();
-    let mut client = Daemon::start(&client_config(port), Log::new(LogProfile::Unix, Level::Info))?;
+    let mut client = Daemon::start(&client_config(port), log(Threshold::Info))?;
 
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,6 +1,7 @@
 //! Datagrams that nobody honest sends: they change nothing, are counted by reason, and do not
 //! fill the log; servers that say themselves that they cannot be used; and servers that lie.
 
+mod flood;
 mod outvoted;
 mod refused;
 mod served;
@@ -13,6 +14,10 @@ const THREADS: usize = 6;
 
 fn main() {
     let trials = vec![
+        trial("flood::of_queries", &[], flood::of_queries),
+        trial("flood::of_answers", &[], flood::of_answers),
+        trial("flood::of_kisses", &[], flood::of_kisses),
+        trial("flood::of_negative_delays", &[], flood::of_negative_delays),
         trial("outvoted::from_the_start", &[], outvoted::from_the_start),
         trial("outvoted::later", &[], outvoted::later),
         trial("outvoted::without_a_majority", &[], outvoted::without_a_majority),

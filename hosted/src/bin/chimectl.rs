@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
 use truechimer::config::DEFAULT_CONTROL;
-use truechimer::control::{Answer, Command, Peer, Status, ask};
+use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow};
 use truechimer::kernel::{self, Kernel, KernelError};
-use truechimer::output;
+use truechimer::{log, output};
 
 /// How a command line that makes no sense ends; clap's own.
 const USAGE: u8 = 2;
@@ -42,6 +42,16 @@ enum Question {
     Accept,
     /// Have the clock step by its present offset, whatever `step` and the thresholds allow
     Step,
+    /// The daemon's last log messages, the oldest first
+    ///
+    /// It keeps 512 of those that it logs. Where there were more, the first line says so.
+    Log {
+        /// Go on with each further one
+        ///
+        /// With --json, each is an object in a line of its own.
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// The kernel's clock: every field of ntp_adjtime, decoded
     ///
     /// Needs neither a daemon nor a privilege. The keys of --json are the fields' names with their
@@ -96,6 +106,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Peers => answer(cli, Command::Peers)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
+        Question::Log { follow: false } => answer(cli, Command::Log)?,
+        Question::Log { follow: true } => return follow_log(cli),
         Question::Kernel { action } => {
             let clock = match action {
                 None => Kernel::read()?,
@@ -107,14 +119,28 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     Ok(output::print(&text)?)
 }
 
+fn follow_log(cli: &Cli) -> anyhow::Result<()> {
+    for lines in follow(&cli.socket)? {
+        let lines = lines?;
+        let text = match cli.json {
+            true => lines.iter().map(|line| Ok(serde_json::to_string(line)? + "\n")).collect(),
+            false => anyhow::Ok(show_log(&lines)),
+        };
+        output::print(&text?)?;
+    }
+    Ok(())
+}
+
 fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {
     Ok(match ask(&cli.socket, command)? {
         Answer::Status(status) if cli.json => serde_json::to_string_pretty(&status)? + "\n",
         Answer::Peers(peers) if cli.json => serde_json::to_string_pretty(&peers)? + "\n",
+        Answer::Log(lines) if cli.json => serde_json::to_string_pretty(&lines)? + "\n",
         Answer::Step(by) if cli.json => format!("{{\n  \"step\": {by}\n}}\n"),
         Answer::Step(by) => format!("the clock steps by {by:.6} s\n"),
         Answer::Status(status) => show_status(&status),
         Answer::Peers(peers) => show_peers(&peers),
+        Answer::Log(lines) => show_log(&lines),
         Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
     })
 }
@@ -173,6 +199,14 @@ fn show_peers(peers: &[Peer]) -> String {
         );
     }
     text
+}
+
+fn show_log(lines: &[LogLine]) -> String {
+    let show = |line: &LogLine| {
+        let style = log::style(&line.level);
+        format!("{} {style}{:<8}{style:#} {}\n", line.time, line.level, line.text)
+    };
+    lines.iter().map(show).collect()
 }
 
 fn peer_name(peer: &Peer) -> String {

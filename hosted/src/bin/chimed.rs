@@ -8,10 +8,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use truechimer::config::Config;
 use truechimer::daemon::Daemon;
-use truechimer::log::{Log, LogProfile};
+use truechimer::log::{Destination, Log, LogProfile, Options, Threshold};
 use truechimer::query::{Target, query};
 use truechimer::{output, sys};
-use truechimer_core::event::Level;
 
 /// Keeps this host's clock right by asking NTP servers, and serves time to others.
 #[derive(Debug, Parser)]
@@ -30,18 +29,36 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct DaemonArgs {
-    /// Stay in the foreground, in one process, and log to standard error
+    /// Stay in the foreground, in one process
     #[arg(short = 'd', long = "foreground", required = true)]
     foreground: bool,
     /// Configuration file
     #[arg(short = 'f', long = "config", value_name = "FILE", default_value = "/etc/chimed.toml")]
     config: PathBuf,
-    /// Log debugging messages too
-    #[arg(short, long)]
+    /// Log debugging messages too: --log-level debug
+    #[arg(short, long, conflicts_with = "log_level")]
     verbose: bool,
-    /// Severities of log messages
-    #[arg(long, value_name = "PROFILE", default_value = "unix")]
-    log_profile: LogProfile,
+    /// Where messages go, in place of the file's [log] destination
+    #[arg(long, value_name = "DESTINATION")]
+    log: Option<Destination>,
+    /// Least severe messages that are logged, in place of the file's [log] level
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Threshold>,
+    /// Severities of messages, in place of the file's [log] profile
+    #[arg(long, value_name = "PROFILE")]
+    log_profile: Option<LogProfile>,
+}
+
+impl DaemonArgs {
+    /// What the file says, unless it was said otherwise here.
+    fn log_options(&self, file: &Options) -> Options {
+        let level = self.log_level.unwrap_or(file.level);
+        Options {
+            destination: self.log.unwrap_or(file.destination),
+            level: if self.verbose { Threshold::Debug } else { level },
+            profile: self.log_profile.unwrap_or(file.profile),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,8 +107,7 @@ fn main() -> ExitCode {
 
 fn run_daemon(args: &DaemonArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config)?;
-    let threshold = if args.verbose { Level::Debug } else { Level::Info };
-    let log = Log::new(args.log_profile, threshold);
+    let log = Log::new(&args.log_options(&config.log));
     sys::catch_termination().context("cannot catch signals")?;
     let mut daemon = Daemon::start(&config, log).context("cannot start")?;
     daemon.run()?;

@@ -10,7 +10,7 @@ use truechimer_core::io::Stamp;
 use truechimer_core::units::{FreqOffset, Now, Span};
 
 pub use kernel::KernelClock;
-pub(crate) use read::wall;
+pub(crate) use read::{monotonic, wall};
 pub use read::{precision, realtime};
 pub use software::SoftwareClock;
 

@@ -12,7 +12,7 @@ const CLOSE_ENOUGH: Span = Span::from_micros(1);
 const PRECISION_READINGS: usize = 64;
 
 /// `CLOCK_MONOTONIC`.
-pub(super) fn monotonic() -> Instant {
+pub(crate) fn monotonic() -> Instant {
     let time = read(ClockId::CLOCK_MONOTONIC);
     Instant::default() + Span::from_nanos(time.num_nanoseconds())
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod error;
+mod log;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub struct Config {
     pub software_clock: SoftwareClock,
     /// The stratum to claim for the local clock while there is no better source, 1 to 15.
     pub local_stratum: Option<u8>,
+    /// Where messages go, and which.
+    pub log: crate::log::Options,
 }
 
 /// Which clock is disciplined.
@@ -131,6 +134,7 @@ impl Default for Config {
             listen: Vec::new(),
             software_clock: SoftwareClock::default(),
             local_stratum: engine.local_stratum,
+            log: crate::log::Options::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use truechimer_core::config::{
 use truechimer_core::units::{FreqOffset, Span};
 
 use super::error::Source;
+use super::log::LogTable;
 use super::{
     ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
     MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
@@ -57,6 +58,7 @@ struct File {
     listen: Vec<ListenTable>,
     software_clock: Option<Spanned<SoftwareClockTable>>,
     local: Option<LocalTable>,
+    log: Option<LogTable>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +207,9 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
     if let Some(LocalTable { stratum }) = &file.local {
         let stratum = source.in_range("stratum", stratum, 1..=MAX_STRATUM - 1)?;
         config.local_stratum = Some(stratum.unwrap_or(DEFAULT_LOCAL_STRATUM));
+    }
+    if let Some(table) = &file.log {
+        config.log = source.log(table)?;
     }
     Ok(config)
 }

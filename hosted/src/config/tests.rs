@@ -115,6 +115,7 @@ fn every_key() {
             frequency: FreqOffset::from_ppm(50),
         },
         local_stratum: Some(15),
+        log: crate::log::Options::default(),
     };
     assert_eq!(parse(FULL), expected);
 }

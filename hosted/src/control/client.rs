@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Answer, Command, Request, VERSION};
+use super::{Answer, Command, LogLine, Request, VERSION};
 
 /// How long a daemon may take to answer; it is at most looking up a name.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,6 +29,9 @@ pub enum ClientError {
         /// Why.
         error: io::Error,
     },
+    /// The daemon has gone while it was followed.
+    #[error("chimed at {0} has ended")]
+    Ended(PathBuf),
     /// The answer is not one.
     #[error("chimed's answer is not understood: {0}")]
     Answer(serde_json::Error),
@@ -59,6 +62,31 @@ fn hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// It cannot be reached, or refused.
 pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
+    let stream = request(path, command)?;
+    let line = BufReader::new(stream).lines().next();
+    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
+    parse(&line.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())).map_err(lost)?)
+}
+
+/// The log's lines, and each further one when it comes.
+///
+/// # Errors
+/// It cannot be reached, or refused.
+pub fn follow(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<Vec<LogLine>, ClientError>>, ClientError> {
+    let stream = request(path, Command::FollowLog)?;
+    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
+    stream.set_read_timeout(None).map_err(lost)?;
+    let answers =
+        BufReader::new(stream).lines().map(move |line| match parse(&line.map_err(lost)?)? {
+            Answer::Log(lines) => Ok(lines),
+            _ => Err(lost(io::ErrorKind::InvalidData.into())),
+        });
+    Ok(answers.chain(std::iter::once_with(|| Err(ClientError::Ended(path.to_owned())))))
+}
+
+fn request(path: &Path, command: Command) -> Result<UnixStream, ClientError> {
     let mut stream = UnixStream::connect(path)
         .map_err(|error| ClientError::Connect { path: path.to_owned(), error })?;
     let lost = |error| ClientError::Lost { path: path.to_owned(), error };
@@ -68,12 +96,11 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
     let mut request = serde_json::to_vec(&request).map_err(ClientError::Answer)?;
     request.push(b'\n');
     stream.write_all(&request).map_err(lost)?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(lost)?;
-    if line.is_empty() {
-        return Err(lost(io::ErrorKind::UnexpectedEof.into()));
-    }
-    match serde_json::from_str(&line).map_err(ClientError::Answer)? {
+    Ok(stream)
+}
+
+fn parse(line: &str) -> Result<Answer, ClientError> {
+    match serde_json::from_str(line).map_err(ClientError::Answer)? {
         Answer::Error(text) => Err(ClientError::Refused(text)),
         answer => Ok(answer),
     }

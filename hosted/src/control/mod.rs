@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{ClientError, ask};
+pub use client::{ClientError, ask, follow};
 pub use server::{Control, OpenError};
 
 /// The version of requests and answers; another is refused.
@@ -25,6 +25,10 @@ pub enum Command {
     Accept,
     /// Step by what the clock is behind, whatever the policy.
     Step,
+    /// The last log messages.
+    Log,
+    /// Those, and each further one: there is an answer whenever there is something new.
+    FollowLog,
 }
 
 /// A question.
@@ -47,6 +51,8 @@ pub enum Answer {
     Peers(Vec<Peer>),
     /// To [`Command::Accept`] and [`Command::Step`]: the step that the clock was told, in seconds.
     Step(f64),
+    /// To [`Command::Log`] and [`Command::FollowLog`], the oldest first.
+    Log(Vec<LogLine>),
     /// The request could not be understood or granted.
     Error(String),
 }
@@ -145,4 +151,15 @@ pub struct Peer {
     pub used: u64,
     /// Datagrams that were dropped, by reason.
     pub rejected: BTreeMap<String, u64>,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was logged, in UTC.
+    pub time: String,
+    /// `debug`, `info`, `warning`, `error` or `critical`.
+    pub level: String,
+    /// What it says.
+    pub text: String,
 }

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::stat::{Mode, umask};
-use truechimer_core::event::Event;
+use truechimer_core::event::{Event, Line};
 
-use super::{Answer, Command, Request, VERSION};
-use crate::log::Log;
+use super::{Answer, Command, LogLine, Request, VERSION};
+use crate::log::{self, Log};
 
 /// Clients at a time.
 const MAX_CLIENTS: usize = 8;
+/// Of them, those that follow the log: they stay, and must leave room for others.
+const MAX_FOLLOWERS: usize = 4;
 /// A request is one line that is not longer than this.
 const MAX_REQUEST: usize = 1_024;
 /// Owner and group may ask.
@@ -122,7 +124,27 @@ impl Control {
     /// Takes new clients in and answers those that have asked. None of them can keep the daemon
     /// waiting.
     pub fn serve(&mut self, log: &Log, mut answer: impl FnMut(Command) -> Answer) {
-        self.clients.retain_mut(|client| client.serve(&mut answer));
+        let mut followers = self.followers();
+        self.clients.retain_mut(|client| {
+            client.serve(&mut |request| {
+                let follows = request == Command::FollowLog;
+                if follows && followers >= MAX_FOLLOWERS {
+                    let most = format!("{MAX_FOLLOWERS} clients follow the log: no more may");
+                    return (Answer::Error(most), None);
+                }
+                match request {
+                    Command::Log | Command::FollowLog => {
+                        followers += usize::from(follows);
+                        let (lines, next) = log.since(0);
+                        (
+                            Answer::Log(lines.iter().map(LogLine::from).collect()),
+                            follows.then_some(next),
+                        )
+                    }
+                    other => (answer(other), None),
+                }
+            })
+        });
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => self.take_in(stream, log),
@@ -139,18 +161,40 @@ impl Control {
         }
     }
 
+    /// Sends what is new in the log to those who follow it. One that has not taken what it was sent
+    /// before gets no more: it will get the rest, or be told that some was trimmed.
+    pub fn tell_followers(&mut self, log: &Log) {
+        let newest = log.next_number();
+        self.clients.retain_mut(|client| match client.follows {
+            Some(next) if next < newest && client.answer.is_empty() => {
+                let (lines, next) = log.since(next);
+                client.follows = Some(next);
+                client.put(&Answer::Log(lines.iter().map(LogLine::from).collect()));
+                client.write()
+            }
+            _ => true,
+        });
+    }
+
+    fn followers(&self) -> usize {
+        self.clients.iter().filter(|client| client.follows.is_some()).count()
+    }
+
     fn take_in(&mut self, stream: UnixStream, log: &Log) {
         if self.clients.len() >= MAX_CLIENTS {
             // They stand in the order in which they came.
-            if self.clients.first().is_some_and(|oldest| oldest.since.elapsed() <= PATIENCE) {
+            let oldest = self.clients.iter().position(|client| client.follows.is_none());
+            let is_late = |&place: &usize| self.clients[place].since.elapsed() > PATIENCE;
+            let Some(late) = oldest.filter(is_late) else {
                 log.event(&Event::ControlAcceptCalloc);
                 return;
-            }
-            self.clients.remove(0);
+            };
+            self.clients.remove(late);
         }
         if stream.set_nonblocking(true).is_ok() {
             let since = Instant::now();
-            self.clients.push(Client { stream, since, request: Vec::new(), answer: Vec::new() });
+            let (request, answer) = (Vec::new(), Vec::new());
+            self.clients.push(Client { stream, since, request, answer, follows: None });
         }
     }
 }
@@ -172,17 +216,26 @@ struct Client {
     request: Vec<u8>,
     /// What is still to be written.
     answer: Vec<u8>,
+    /// The number of the log's next line that it is to get.
+    follows: Option<u64>,
 }
 
 impl Client {
     /// Reads the request or writes the answer, as far as that goes; false at the end.
-    fn serve(&mut self, answer: &mut impl FnMut(Command) -> Answer) -> bool {
+    fn serve(&mut self, answer: &mut impl FnMut(Command) -> (Answer, Option<u64>)) -> bool {
         if self.answer.is_empty() && !self.read(answer) {
             return false;
         }
+        self.write()
+    }
+
+    /// As far as that goes; false at the end.
+    fn write(&mut self) -> bool {
         while !self.answer.is_empty() {
             match self.stream.write(&self.answer) {
-                Ok(written) if written == self.answer.len() => return false,
+                Ok(written) if written == self.answer.len() && self.follows.is_none() => {
+                    return false;
+                }
                 Ok(written) => drop(self.answer.drain(..written)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -192,11 +245,18 @@ impl Client {
         true
     }
 
-    fn read(&mut self, answer: &mut impl FnMut(Command) -> Answer) -> bool {
+    fn put(&mut self, answer: &Answer) {
+        self.answer = serde_json::to_vec(answer).unwrap_or_default();
+        self.answer.push(b'\n');
+    }
+
+    fn read(&mut self, answer: &mut impl FnMut(Command) -> (Answer, Option<u64>)) -> bool {
         let mut buffer = [0; MAX_REQUEST];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return false,
+                // Who follows the log has asked for all that there is.
+                Ok(_) if self.follows.is_some() => return false,
                 Ok(len) => self.request.extend_from_slice(&buffer[..len]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -206,24 +266,39 @@ impl Client {
             let answer = if line.len() > MAX_REQUEST {
                 Answer::Error(format!("a request has at most {MAX_REQUEST} octets"))
             } else if line.len() < self.request.len() {
-                respond(line, answer)
+                let (answer, follows) = respond(line, answer);
+                self.follows = follows;
+                answer
             } else {
                 continue;
             };
-            self.answer = serde_json::to_vec(&answer).unwrap_or_default();
-            self.answer.push(b'\n');
+            self.put(&answer);
             return true;
         }
     }
 }
 
-fn respond(line: &[u8], answer: &mut impl FnMut(Command) -> Answer) -> Answer {
-    match serde_json::from_slice(line) {
-        Ok(Request { version: VERSION, command }) => answer(command),
+fn respond(
+    line: &[u8],
+    answer: &mut impl FnMut(Command) -> (Answer, Option<u64>),
+) -> (Answer, Option<u64>) {
+    let refusal = match serde_json::from_slice(line) {
+        Ok(Request { version: VERSION, command }) => return answer(command),
         Ok(Request { version, .. }) => {
-            Answer::Error(format!("version {version} is not known here, {VERSION} is"))
+            format!("version {version} is not known here, {VERSION} is")
         }
-        Err(error) => Answer::Error(format!("not a request: {error}")),
+        Err(error) => format!("not a request: {error}"),
+    };
+    (Answer::Error(refusal), None)
+}
+
+impl From<&Line> for LogLine {
+    fn from(line: &Line) -> Self {
+        Self {
+            time: line.time.to_string(),
+            level: log::name(line.level).to_owned(),
+            text: line.text.as_str().to_owned(),
+        }
     }
 }
 

@@ -127,6 +127,7 @@ impl Daemon {
         while !sys::termination_requested() {
             self.turn(LONGEST_WAIT)?;
         }
+        self.log.close();
         self.log.event(&Event::EngineExiting);
         self.log.event(&Event::Terminating);
         Ok(())
@@ -144,7 +145,11 @@ impl Daemon {
         for failure in self.node.socket.take_failures() {
             self.log.event(&failure);
         }
+        self.log.tell_suppressed();
         self.look_up();
+        if let Some(control) = &mut self.control {
+            control.tell_followers(&self.log);
+        }
         let at_once = busy || !self.lookups.is_empty();
         if self.wait(if at_once { Duration::ZERO } else { longest })? {
             self.serve_control();
@@ -208,7 +213,8 @@ impl Daemon {
             let request = match command {
                 Command::Accept => Request::Accept,
                 Command::Step => Request::Step,
-                Command::Status | Command::Peers => {
+                // The control socket answers itself what is asked of the log.
+                Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
                     let reporter = status::Reporter { node, names, polls, uptime };
                     return match command {
                         Command::Peers => Answer::Peers(reporter.peers(now)),
@@ -259,11 +265,13 @@ impl Daemon {
         Ok(asked)
     }
 
-    /// Until the engine's deadline, rounded up to whole milliseconds so as not to wake too early.
+    /// Until the next deadline, rounded up to whole milliseconds so as not to wake too early.
     fn timeout(&self, longest: Duration) -> PollTimeout {
         let now = self.node.clock.now().mono;
         let longest = Span::from_nanos(i64::try_from(longest.as_nanos()).unwrap_or(i64::MAX));
-        let left = self.node.engine.next_deadline().map_or(longest, |deadline| deadline - now);
+        let deadlines = [self.node.engine.next_deadline(), self.log.deadline()];
+        let next = deadlines.into_iter().flatten().min();
+        let left = next.map_or(longest, |deadline| deadline - now);
         let nanos = left.min(longest).max(Span::ZERO).as_nanos().unsigned_abs();
         PollTimeout::try_from(nanos.div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
     }

@@ -1,18 +1,13 @@
 use super::*;
-use crate::log::LogProfile;
 use std::io::{BufRead, BufReader};
 use truechimer_core::event::Level;
-
-fn log() -> Log {
-    Log::new(LogProfile::Unix, Level::Critical)
-}
 
 fn exchange(control: &mut Control, path: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.write_all(request).unwrap();
     let mut line = String::new();
     for _ in 0..3 {
-        control.serve(&log(), |_| Answer::Peers(Vec::new()));
+        control.serve(&Log::in_memory(), |_| Answer::Peers(Vec::new()));
     }
     BufReader::new(stream).read_line(&mut line).unwrap();
     line
@@ -31,7 +26,7 @@ fn answers_requests_and_says_what_is_wrong_with_others() {
         ),
         (
             b"{\"version\":1,\"command\":\"reboot\"}\n",
-            "{\"error\":\"not a request: unknown variant `reboot`, expected one of `status`, `peers`, `accept`, `step` at line 1 column 31\"}\n",
+            "{\"error\":\"not a request: unknown variant `reboot`, expected one of `status`, `peers`, `accept`, `step`, `log`, `follow_log` at line 1 column 31\"}\n",
         ),
         (&[b'x'; 2_000], "{\"error\":\"a request has at most 1024 octets\"}\n"),
     ];
@@ -46,10 +41,10 @@ fn bounds_its_clients_and_forgets_those_that_leave() {
     let path = folder.path().join("control.sock");
     let mut control = Control::open(&path).unwrap();
     let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    control.serve(&log(), |_| unreachable!());
+    control.serve(&Log::in_memory(), |_| unreachable!());
     assert_eq!(control.descriptors().count(), 1 + MAX_CLIENTS);
     drop(silent);
-    control.serve(&log(), |_| unreachable!());
+    control.serve(&Log::in_memory(), |_| unreachable!());
     assert_eq!(control.descriptors().count(), 1);
 }
 
@@ -79,7 +74,7 @@ fn a_large_answer_reaches_a_slow_client_whole() {
     stream.write_all(b"{\"version\":1,\"command\":\"peers\"}\n").unwrap();
     let large = "x".repeat(4_000_000);
     for _ in 0..3 {
-        control.serve(&log(), |_| Answer::Error(large.clone()));
+        control.serve(&Log::in_memory(), |_| Answer::Error(large.clone()));
     }
     let events = control.descriptors().last().unwrap().events();
     assert_eq!(events, PollFlags::POLLOUT, "it does not fit the socket's buffer");
@@ -88,8 +83,122 @@ fn a_large_answer_reaches_a_slow_client_whole() {
         BufReader::new(stream).read_line(&mut line).map(|_| line)
     });
     while !reader.is_finished() {
-        control.serve(&log(), |_| unreachable!());
+        control.serve(&Log::in_memory(), |_| unreachable!());
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(reader.join().unwrap().unwrap(), format!("{{\"error\":\"{large}\"}}\n"));
+}
+
+const FOLLOW: &[u8] = b"{\"version\":1,\"command\":\"follow_log\"}\n";
+
+fn log_of(lines: usize) -> Log {
+    let log = Log::in_memory();
+    add(&log, 0..lines);
+    log
+}
+
+fn add(log: &Log, lines: std::ops::Range<usize>) {
+    lines.for_each(|line| log.message(Level::Critical, &format_args!("line {line}")));
+}
+
+fn texts(line: &str) -> Vec<String> {
+    let Ok(Answer::Log(lines)) = serde_json::from_str(line) else { panic!("{line}") };
+    assert!(lines.iter().all(|line| line.time.len() == 19));
+    lines.into_iter().map(|line| line.text).collect()
+}
+
+fn read(reader: &mut BufReader<UnixStream>) -> Vec<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    texts(&line)
+}
+
+fn serve(control: &mut Control, log: &Log) {
+    for _ in 0..3 {
+        control.serve(log, |_| unreachable!());
+    }
+}
+
+#[test]
+fn the_log_is_told_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let mut control = Control::open(&path).unwrap();
+    let log = log_of(2);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"{\"version\":1,\"command\":\"log\"}\n").unwrap();
+    serve(&mut control, &log);
+    assert_eq!(read(&mut BufReader::new(stream)), ["line 0", "line 1"]);
+
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(FOLLOW).unwrap();
+    serve(&mut control, &log);
+    let mut reader = BufReader::new(stream);
+    assert_eq!(read(&mut reader), ["line 0", "line 1"]);
+    control.tell_followers(&log);
+    add(&log, 2..4);
+    control.tell_followers(&log);
+    assert_eq!(read(&mut reader), ["line 2", "line 3"]);
+    drop(reader);
+    serve(&mut control, &log);
+    assert_eq!(control.descriptors().count(), 1);
+}
+
+#[test]
+fn a_follower_that_is_stuck_gets_the_rest_and_the_marker() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let mut control = Control::open(&path).unwrap();
+    let log = log_of(1);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(FOLLOW).unwrap();
+    serve(&mut control, &log);
+    let mut added = 1;
+    while control.clients[0].answer.is_empty() {
+        add(&log, added..added + 100);
+        added += 100;
+        control.tell_followers(&log);
+    }
+    let held = control.clients[0].answer.len();
+    for _ in 0..10 {
+        add(&log, added..added + 100);
+        added += 100;
+        control.tell_followers(&log);
+    }
+    assert_eq!(control.clients[0].answer.len(), held, "it grows no more");
+    assert_eq!(control.descriptors().last().unwrap().events(), PollFlags::POLLOUT);
+
+    let mut reader = BufReader::new(stream);
+    let (mut all, last) = (Vec::new(), format!("line {}", added - 1));
+    while all.last() != Some(&last) {
+        control.serve(&log, |_| unreachable!());
+        control.tell_followers(&log);
+        all.extend(read(&mut reader));
+    }
+    let marker = all.iter().position(|text| text.contains("LOG MESSAGES WERE TRIMMED")).unwrap();
+    assert!(all[..marker].iter().enumerate().all(|(n, text)| *text == format!("line {n}")));
+    assert_eq!(all.len() - marker - 1, log::LINES);
+}
+
+#[test]
+fn followers_leave_room_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let mut control = Control::open(&path).unwrap();
+    let log = log_of(1);
+    let _followers: Vec<_> = (0..MAX_FOLLOWERS)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            stream.write_all(FOLLOW).unwrap();
+            serve(&mut control, &log);
+            stream
+        })
+        .collect();
+    assert_eq!(
+        exchange(&mut control, &path, FOLLOW),
+        "{\"error\":\"4 clients follow the log: no more may\"}\n"
+    );
+    assert_eq!(control.followers(), MAX_FOLLOWERS);
+    let peers = b"{\"version\":1,\"command\":\"peers\"}\n";
+    assert_eq!(exchange(&mut control, &path, peers), "{\"peers\":[]}\n");
 }

@@ -8,7 +8,7 @@ use crate::config::MAX_DISTANCE;
 use crate::event::Event;
 use crate::peer::{Peer, PeerId};
 use crate::select::{Candidate, Standing};
-use crate::units::{Now, WallTime};
+use crate::units::{FreqOffset, Now, WallTime};
 
 /// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
 const SETTLED_AFTER: u64 = 8;
@@ -88,10 +88,17 @@ impl<const PEERS: usize> Engine<PEERS> {
             ClockReply::StatusSet => {}
             ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
             ClockReply::Failed { command, .. } => {
-                self.event(match command {
-                    ClockCommand::Step(_) => Event::Settimeofday,
-                    _ => Event::AdjfreqFailed,
-                });
+                match command {
+                    ClockCommand::Step(_) => self.event(Event::Settimeofday),
+                    // One call is for both.
+                    ClockCommand::Adjust { slew, .. } => {
+                        if slew != FreqOffset::ZERO {
+                            self.event(Event::AdjtimeFailed);
+                        }
+                        self.event(Event::AdjfreqFailed);
+                    }
+                    ClockCommand::Status(_) => {}
+                }
                 self.update_sync(now);
             }
         }

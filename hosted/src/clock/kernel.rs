@@ -4,6 +4,7 @@
 
 use nix::errno::Errno;
 use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::event::Event;
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
 use truechimer_core::timex::{self, Field, Request, Resolution, Settings, Status, Timex};
@@ -31,6 +32,7 @@ pub struct KernelClock {
     rate: FreqOffset,
     /// The rate that it had been given and the one that it was found at.
     found: Option<(FreqOffset, FreqOffset)>,
+    failures: Vec<Event<'static>>,
 }
 
 impl KernelClock {
@@ -39,7 +41,7 @@ impl KernelClock {
     /// # Errors
     /// It cannot be read.
     pub fn open() -> Result<Self, ClockError> {
-        Ok(Self { rate: rate(&call(Settings::NONE)?), found: None })
+        Ok(Self { rate: rate(&call(Settings::NONE)?), found: None, failures: Vec::new() })
     }
 
     /// The rate that the clock was found at.
@@ -55,9 +57,24 @@ impl KernelClock {
     /// # Errors
     /// [`ClockError::NotPermitted`] if it may not.
     pub fn try_control(&mut self) -> Result<(), ClockError> {
-        self.rate = rate(&call(at_rate(self.rate))?);
-        ntp_adjtime(&Request::SingleShot(Span::ZERO)).map_err(error)?;
+        let set = call(at_rate(self.rate));
+        self.rate =
+            rate(&set.inspect_err(|error| self.refused(*error, Event::ResetAdjfreqFailed))?);
+        let ended = ntp_adjtime(&Request::SingleShot(Span::ZERO)).map_err(error);
+        ended.inspect_err(|error| self.refused(*error, Event::ResetAdjtimeFailed))?;
         self.change_status(Status::empty(), Status::PLL | Status::FLL, Settings::NONE)
+    }
+
+    /// That it may not be changed is no failure of a call.
+    fn refused(&mut self, error: ClockError, event: Event<'static>) {
+        if error != ClockError::NotPermitted {
+            self.failures.push(event);
+        }
+    }
+
+    /// What failed since it was last asked, to be logged.
+    pub fn take_failures(&mut self) -> Vec<Event<'static>> {
+        std::mem::take(&mut self.failures)
     }
 
     /// Sets what is given, and these bits of the status. A leap second that somebody armed stays
@@ -105,11 +122,13 @@ impl AdjustableClock for KernelClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        let found = rate(&call(Settings::NONE)?);
+        let read = call(Settings::NONE);
+        let found = rate(&read.inspect_err(|_| self.failures.push(Event::NtpAdjtime1Failed))?);
         if found != self.rate {
             self.found = Some((self.rate, found));
         }
-        self.rate = rate(&call(at_rate(frequency + slew))?);
+        let set = call(at_rate(frequency + slew));
+        self.rate = rate(&set.inspect_err(|_| self.failures.push(Event::NtpAdjtime2Failed))?);
         Ok(self.rate)
     }
 
@@ -172,11 +191,40 @@ fn error(error: TimexError) -> ClockError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fault::{Call, inject};
 
     #[test]
     fn reads_the_rate_without_privilege() {
         let clock = KernelClock::open().unwrap();
         assert!(clock.rate().abs() <= FreqOffset::from_ppm(100_500));
+    }
+
+    #[test]
+    fn calls_that_fail_are_told() {
+        let rate = FreqOffset::from_ppm(1);
+        for (call, error, told) in [
+            (Call::ReadClock, Errno::EFAULT, Event::NtpAdjtime1Failed),
+            (Call::SetClock, Errno::EIO, Event::NtpAdjtime2Failed),
+            (Call::SetClock, Errno::EPERM, Event::NtpAdjtime2Failed),
+        ] {
+            let mut clock = KernelClock::open().unwrap();
+            let _fault = inject(call, error);
+            clock.adjust(rate, FreqOffset::ZERO).unwrap_err();
+            assert_eq!(clock.take_failures(), [told]);
+            assert_eq!(clock.take_failures(), []);
+        }
+    }
+
+    #[test]
+    fn only_a_call_that_is_allowed_can_fail_at_the_start() {
+        let mut clock = KernelClock::open().unwrap();
+        let fault = inject(Call::SetClock, Errno::EPERM);
+        assert_eq!(clock.try_control(), Err(ClockError::NotPermitted));
+        assert_eq!(clock.take_failures(), []);
+        drop(fault);
+        let _fault = inject(Call::SetClock, Errno::EIO);
+        clock.try_control().unwrap_err();
+        assert_eq!(clock.take_failures(), [Event::ResetAdjfreqFailed]);
     }
 
     #[cfg(target_os = "linux")]

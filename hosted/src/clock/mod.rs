@@ -5,9 +5,12 @@ mod read;
 mod software;
 
 use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::event::Event;
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::Stamp;
 use truechimer_core::units::{FreqOffset, Now, Span};
+
+use crate::sys::fault::{Call, fault};
 
 pub use kernel::KernelClock;
 pub(crate) use read::{monotonic, wall};
@@ -30,6 +33,14 @@ impl HostClock {
         match self {
             Self::Kernel(_) => None,
             Self::Software(clock) => Some(clock.error()),
+        }
+    }
+
+    /// What failed since it was last asked, to be logged.
+    pub fn take_failures(&mut self) -> Vec<Event<'static>> {
+        match self {
+            Self::Kernel(clock) => clock.take_failures(),
+            Self::Software(_) => Vec::new(),
         }
     }
 }
@@ -61,6 +72,7 @@ impl AdjustableClock for HostClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
+        fault(Call::AdjustClock).map_err(|errno| ClockError::Os(errno as i32))?;
         match self {
             Self::Kernel(clock) => clock.adjust(frequency, slew),
             Self::Software(clock) => clock.adjust(frequency, slew),

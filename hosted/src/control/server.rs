@@ -3,23 +3,30 @@
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
 use nix::sys::stat::{Mode, umask};
 use truechimer_core::event::{Event, Line};
 
 use super::{Answer, Command, LogLine, Request, VERSION};
 use crate::log::{self, Log};
+use crate::sys::fault::{Call, fault};
 
 /// Clients at a time.
 const MAX_CLIENTS: usize = 8;
 /// Of them, those that follow the log: they stay, and must leave room for others.
 const MAX_FOLLOWERS: usize = 4;
+/// Connections that wait to be taken in.
+const BACKLOG: Backlog = Backlog::MAXCONN;
 /// A request is one line that is not longer than this.
 const MAX_REQUEST: usize = 1_024;
 /// Owner and group may ask.
@@ -51,6 +58,7 @@ enum Step {
     Socket,
     Unlink,
     Bind,
+    Listen,
     Chmod,
 }
 
@@ -68,6 +76,7 @@ impl OpenError {
             Step::Socket => Event::ControlInitSocket,
             Step::Unlink => Event::ControlInitUnlink { path },
             Step::Bind => Event::ControlInitBind { path },
+            Step::Listen => Event::ControlListen,
             Step::Chmod => Event::ControlInitChmod,
         }
     }
@@ -94,17 +103,32 @@ impl Control {
                 return Err(failed(Step::Bind)(error));
             }
             Err(error) if error.kind() == ErrorKind::ConnectionRefused && is_socket(path) => {
-                fs::remove_file(path).map_err(failed(Step::Unlink))?;
+                fault(Call::ControlUnlink)
+                    .map_err(io::Error::from)
+                    .and_then(|()| fs::remove_file(path))
+                    .map_err(failed(Step::Unlink))?;
             }
             Err(_) => {}
         }
+        let socket = fault(Call::ControlSocket)
+            .and_then(|()| socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None))
+            .map_err(|errno| failed(Step::Socket)(errno.into()))?;
+        let _ = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
         // Nobody else may connect between bind and chmod.
         let mask = umask(Mode::from_bits_truncate(0o777));
-        let listener = UnixListener::bind(path);
+        let bound =
+            fault(Call::ControlBind).and_then(|()| bind(socket.as_raw_fd(), &UnixAddr::new(path)?));
         umask(mask);
-        let listener = listener.map_err(failed(Step::Bind))?;
+        bound.map_err(|errno| failed(Step::Bind)(errno.into()))?;
+        // From here on the file goes if something fails.
+        let listening = fault(Call::ControlListen).and_then(|()| listen(&socket, BACKLOG));
+        let listener = UnixListener::from(socket);
         let control = Self { path: path.to_owned(), listener, clients: Vec::new(), paused: None };
-        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed(Step::Chmod))?;
+        listening.map_err(|errno| failed(Step::Listen)(errno.into()))?;
+        fault(Call::ControlChmod)
+            .map_err(io::Error::from)
+            .and_then(|()| fs::set_permissions(path, Permissions::from_mode(MODE)))
+            .map_err(failed(Step::Chmod))?;
         control.listener.set_nonblocking(true).map_err(failed(Step::Socket))?;
         Ok(control)
     }
@@ -146,7 +170,8 @@ impl Control {
             })
         });
         loop {
-            match self.listener.accept() {
+            let accepted = fault(Call::ControlAccept).map_err(io::Error::from);
+            match accepted.and_then(|()| self.listener.accept()) {
                 Ok((stream, _)) => self.take_in(stream, log),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => break,

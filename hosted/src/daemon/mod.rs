@@ -5,9 +5,12 @@
 
 mod resolve;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant as HostInstant};
@@ -29,6 +32,7 @@ use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
 use crate::sys;
+use crate::sys::fault::{Call, fault};
 
 use self::resolve::Names;
 pub(crate) use self::status::leap_name;
@@ -53,6 +57,9 @@ pub enum DaemonError {
     /// More peers than there is room for.
     #[error("{0} servers and pool members are configured; {MAX_PEERS} are allowed")]
     TooManyPeers(usize),
+    /// There is no socket to serve time on, whatever the address.
+    #[error("cannot open a socket for {0}: {1}")]
+    Listen(SocketAddr, Errno),
     /// poll(2) failed.
     #[error("poll failed: {0}")]
     Poll(Errno),
@@ -78,10 +85,7 @@ impl Daemon {
     /// What leaves nothing to run, or two daemons at one clock. A listen address or a control
     /// socket that cannot be had is logged.
     pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
-        let names = Names::new(config);
-        if names.count() > MAX_PEERS {
-            return Err(DaemonError::TooManyPeers(names.count()));
-        }
+        let names = find_names(config, &log)?;
         let seed =
             Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)?;
         let control = open_control(config, &log)?;
@@ -97,12 +101,7 @@ impl Daemon {
         }
 
         let mut sockets = Sockets::new();
-        for listen in &config.listen {
-            if let Err((address, error)) = sockets.listen(listen.address, listen.port) {
-                log.event(&Event::BindFailed { address: address.ip() });
-                log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
-            }
-        }
+        serve(config, &mut sockets, &log)?;
         if names.count() == 0 && config.local_stratum.is_none() {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
@@ -125,7 +124,7 @@ impl Daemon {
     /// poll(2) failed.
     pub fn run(&mut self) -> Result<(), DaemonError> {
         while !sys::termination_requested() {
-            self.turn(LONGEST_WAIT)?;
+            self.turn(LONGEST_WAIT).inspect_err(|_| self.log.event(&Event::FatalExiting))?;
         }
         self.log.close();
         self.log.event(&Event::EngineExiting);
@@ -142,7 +141,8 @@ impl Daemon {
         // Receiving never fails for good: a socket's errors are its own.
         let busy = self.node.turn(&mut |output| outputs.push(output)).is_ok();
         self.take(outputs);
-        for failure in self.node.socket.take_failures() {
+        let failures = self.node.socket.take_failures();
+        for failure in self.node.clock.take_failures().into_iter().chain(failures) {
             self.log.event(&failure);
         }
         self.log.tell_suppressed();
@@ -242,7 +242,7 @@ impl Daemon {
         let mut descriptors: Vec<PollFd<'_>> =
             sockets.chain(self.control.iter().flat_map(Control::descriptors)).collect();
         self.polls += 1;
-        match poll(&mut descriptors, timeout) {
+        match fault(Call::Poll).and_then(|()| poll(&mut descriptors, timeout)) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(error) => {
@@ -279,12 +279,53 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        self.leave_clock();
+    }
+}
+
+impl Daemon {
+    fn leave_clock(&mut self) {
         let snapshot = self.node.engine.snapshot(self.node.clock.now());
         let (controlled, frequency) = (snapshot.controlled, snapshot.frequency);
         if controlled && self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
             self.log.event(&Event::ResetAdjtimeFailed);
         }
     }
+}
+
+/// Binds where time is to be served. An address that cannot be had is logged.
+fn serve(config: &Config, sockets: &mut Sockets, log: &Log) -> Result<(), DaemonError> {
+    for listen in &config.listen {
+        if let Err((address, error)) = sockets.listen(listen.address, listen.port) {
+            if let Some(fatal) = fatal(error) {
+                log.event(&fatal);
+                return Err(DaemonError::Listen(address, error));
+            }
+            log.event(&Event::BindFailed { address: address.ip() });
+            log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
+        }
+    }
+    Ok(())
+}
+
+/// What makes it pointless to go on without a listener: it is not its address that is taken.
+const fn fatal(error: Errno) -> Option<Event<'static>> {
+    match error {
+        Errno::EAFNOSUPPORT => Some(Event::FatalListenFamily),
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Some(Event::FatalSocket),
+        _ => None,
+    }
+}
+
+/// The peers' names, if there is room for them.
+fn find_names(config: &Config, log: &Log) -> Result<Names, DaemonError> {
+    let names = Names::new(config);
+    if names.count() > MAX_PEERS {
+        log.event(&Event::CannotResizePeers { old: MAX_PEERS, new: names.count() });
+        log.event(&Event::FatalClientPeerInit);
+        return Err(DaemonError::TooManyPeers(names.count()));
+    }
+    Ok(names)
 }
 
 /// The control socket, if it is wanted and to be had.
@@ -312,7 +353,10 @@ fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool
             Ok((HostClock::Software(clock), FreqOffset::ZERO, true))
         }
         ClockKind::Kernel => {
-            let mut clock = KernelClock::open().map_err(DaemonError::Clock)?;
+            let clock = KernelClock::open();
+            let mut clock = clock
+                .inspect_err(|_| log.event(&Event::ReadAdjfreqFailed))
+                .map_err(DaemonError::Clock)?;
             if config.servers.is_empty() && config.pools.is_empty() {
                 let rate = clock.rate();
                 return Ok((HostClock::Kernel(clock), rate, false));
@@ -328,6 +372,9 @@ fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool
                     false
                 }
             };
+            for failure in clock.take_failures() {
+                log.event(&failure);
+            }
             let rate = clock.rate();
             Ok((HostClock::Kernel(clock), rate, controlled))
         }

@@ -11,9 +11,11 @@ use nix::sys::socket::{
     sockopt,
 };
 use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
+use truechimer_core::event::Event;
 use truechimer_core::hal::RawStamp;
 
 use crate::clock::wall;
+use crate::sys::fault::{Call, fault};
 
 /// Asks the kernel to stamp what arrives: to the nanosecond, or at least to the microsecond.
 pub(super) fn enable_stamps(socket: &impl AsFd) -> Result<(), Errno> {
@@ -54,6 +56,7 @@ pub(super) fn send(
     to: Option<SocketAddr>,
     local: Option<Local>,
 ) -> Result<usize, Errno> {
+    fault(Call::Sendmsg)?;
     let to = to.map(SockaddrStorage::from);
     let send = |control: &[ControlMessage<'_>]| {
         let parts = [IoSlice::new(datagram)];
@@ -79,6 +82,8 @@ pub(super) struct Message {
     pub(super) from: SocketAddr,
     pub(super) stamp: RawStamp,
     pub(super) local: Option<Local>,
+    /// It was cut off, or what the kernel says beside it.
+    pub(super) defect: Option<Event<'static>>,
 }
 
 /// Receives, with room for what the kernel says beside the datagram.
@@ -98,19 +103,37 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// The next datagram; `None` if there is none, or if the socket had an error to tell.
-    pub(super) fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> Option<Message> {
+    /// One with too little room for what the kernel says.
+    #[cfg(test)]
+    pub(super) fn with_room(octets: usize) -> Self {
+        Self { control: Vec::with_capacity(octets) }
+    }
+
+    /// The next datagram; the error is the socket's.
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> Result<Message, Errno> {
+        fault(Call::Recvmsg)?;
         let mut buffers = [IoSliceMut::new(buffer)];
         let received = recvmsg::<SockaddrStorage>(
             socket.as_raw_fd(),
             &mut buffers,
             Some(&mut self.control),
             MsgFlags::MSG_DONTWAIT,
-        )
-        .ok()?;
-        let from = received.address.as_ref().and_then(socket_address)?;
-        let mut message =
-            Message { len: received.bytes, from, stamp: RawStamp::Unknown, local: None };
+        )?;
+        let from = received.address.as_ref().and_then(socket_address).ok_or(Errno::EAGAIN)?;
+        let (address, error) = (from.ip(), Errno::EMSGSIZE.desc());
+        let defect = if received.flags.contains(MsgFlags::MSG_TRUNC) {
+            Some(Event::RecvmsgPacket { address, error })
+        } else if received.flags.contains(MsgFlags::MSG_CTRUNC) {
+            Some(Event::RecvmsgControlData { address, error })
+        } else {
+            None
+        };
+        let len = received.bytes;
+        let mut message = Message { len, from, stamp: RawStamp::Unknown, local: None, defect };
         for control in received.cmsgs().into_iter().flatten() {
             match control {
                 #[cfg(target_os = "linux")]
@@ -128,7 +151,7 @@ impl Receiver {
                 _ => {}
             }
         }
-        Some(message)
+        Ok(message)
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod message;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -21,6 +21,7 @@ use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
 use self::message::{Local, Receiver};
 use crate::clock::realtime;
+use crate::sys::fault::{Call, fault};
 
 /// `IPTOS_LOWDELAY` of the type of service.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
@@ -39,6 +40,8 @@ pub struct Sockets {
     /// Where the last datagram came in, from where its answer is to leave.
     local: Option<Local>,
     failures: Vec<Event<'static>>,
+    /// The error that a peer's queries had last, which is told once.
+    told: BTreeMap<PeerId, Errno>,
 }
 
 /// A peer's last query.
@@ -86,13 +89,13 @@ impl Sockets {
         let mut outcome = Ok(());
         for &ip in addresses {
             let address = SocketAddr::new(ip, port);
-            match listener(address) {
+            match listener(address, &mut self.failures) {
                 Ok(socket) => {
                     self.listeners.push(socket);
                     self.served.push(ip);
                 }
                 // A host without IPv6 still has every address.
-                Err(Errno::EAFNOSUPPORT) => {}
+                Err(Errno::EAFNOSUPPORT) if all.contains(&ip) => {}
                 Err(error) => outcome = Err((address, error)),
             }
         }
@@ -139,28 +142,49 @@ impl Sockets {
         family.next().copied()
     }
 
+    /// What a listener has to tell is of somebody that it answered, who is not named: `address` is
+    /// its own.
+    fn failed(&mut self, channel: Channel, address: IpAddr, error: Errno) {
+        match channel {
+            Channel::Peer(peer) if self.told.insert(peer, error) == Some(error) => {}
+            Channel::Peer(_) => {
+                self.failures.push(Event::Recvmsg { address, error: error.desc() });
+            }
+            Channel::Listener(_) => self.failures.push(Event::Recvfrom { address }),
+        }
+    }
+
     /// What failed since it was last asked, to be logged.
     pub fn take_failures(&mut self) -> Vec<Event<'static>> {
         std::mem::take(&mut self.failures)
     }
 }
 
-fn datagram_socket(address: SocketAddr) -> Result<UdpSocket, Errno> {
+fn datagram_socket(
+    address: SocketAddr,
+    failures: &mut Vec<Event<'static>>,
+) -> Result<UdpSocket, Errno> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
+    fault(Call::DatagramSocket)?;
     let descriptor = socket(family, SockType::Datagram, SockFlag::empty(), None)?;
     let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     // What a socket works without, only worse: receive stamps and low delay.
     let _ = message::enable_stamps(&descriptor);
     #[cfg(any(target_os = "linux", target_os = "freebsd"))] // nix knows the option only there
-    let _ = setsockopt(&descriptor, sockopt::Ipv4Tos, &LOWDELAY);
+    if fault(Call::TypeOfService)
+        .and_then(|()| setsockopt(&descriptor, sockopt::Ipv4Tos, &LOWDELAY))
+        .is_err()
+    {
+        failures.push(Event::SetsockoptLowdelay);
+    }
     Ok(UdpSocket::from(descriptor))
 }
 
-fn listener(address: SocketAddr) -> Result<UdpSocket, Errno> {
-    let socket = datagram_socket(address)?;
+fn listener(address: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {
+    let socket = datagram_socket(address, failures)?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
@@ -172,8 +196,8 @@ fn listener(address: SocketAddr) -> Result<UdpSocket, Errno> {
 }
 
 /// A socket connected to `to` from a random port, which the kernel picks.
-fn query_socket(to: SocketAddr) -> Result<UdpSocket, Errno> {
-    let socket = datagram_socket(to)?;
+fn query_socket(to: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {
+    let socket = datagram_socket(to, failures)?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
     Ok(socket)
 }
@@ -192,7 +216,7 @@ impl DatagramSocket for Sockets {
             self.queries.resize_with(place + 1, || None);
         }
         self.queries[place] = None;
-        let socket = query_socket(to).map_err(|error| {
+        let socket = query_socket(to, &mut self.failures).map_err(|error| {
             // No way to the server is a matter of the peer's reach, not of this host's sockets.
             if !is_unreachable(error) {
                 self.failures.push(Event::ClientQuerySocket);
@@ -245,10 +269,25 @@ impl DatagramSocket for Sockets {
                 }
                 Channel::Listener(place) => self.listeners.get(usize::from(place)),
             };
-            let Some(message) = socket.and_then(|socket| self.receiver.receive(socket, buffer))
-            else {
-                continue;
+            let Some(socket) = socket else { continue };
+            let message = match self.receiver.receive(socket, buffer) {
+                Ok(message) => message,
+                Err(Errno::EAGAIN | Errno::EINTR) => continue,
+                Err(error) => {
+                    let address = match channel {
+                        Channel::Peer(_) => socket.peer_addr(),
+                        Channel::Listener(_) => socket.local_addr(),
+                    };
+                    if let Ok(address) = address {
+                        self.failed(channel, address.ip(), error);
+                    }
+                    continue;
+                }
             };
+            if let Channel::Peer(peer) = channel {
+                self.told.remove(&peer);
+            }
+            self.failures.extend(message.defect);
             // In turn, so that a flood on one socket does not keep the others waiting.
             self.ready.push_back(channel);
             self.local = message.local;

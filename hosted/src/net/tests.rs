@@ -1,4 +1,5 @@
 use super::*;
+use crate::sys::fault::inject;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -89,4 +90,58 @@ fn a_listener_on_all_addresses_answers_from_the_one_asked() {
         let (received, bytes) = receive(&mut client);
         assert_eq!((received.from, bytes.as_slice()), (asked, b"answer".as_slice()));
     }
+}
+
+/// What is told when a socket has something.
+fn failures(sockets: &mut Sockets) -> Vec<Event<'static>> {
+    let channels: Vec<_> = sockets.descriptors().map(|(channel, _)| channel).collect();
+    channels.into_iter().for_each(|channel| sockets.set_ready(channel));
+    let _ = sockets.receive(&mut [0; 64]);
+    sockets.take_failures()
+}
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[test]
+fn an_error_of_a_peer_is_told_once() {
+    let mut sockets = Sockets::new();
+    let closed = UdpSocket::bind((LOCAL, 0)).unwrap().local_addr().unwrap();
+    let mut ask = || {
+        sockets.query(PeerId(0), closed, b"x").unwrap();
+        sleep(Duration::from_millis(20));
+        failures(&mut sockets)
+    };
+    let refused = Event::Recvmsg { address: LOCAL, error: "Connection refused" };
+    assert_eq!(ask(), [refused]);
+    assert_eq!(ask(), []);
+    let fault = inject(Call::Recvmsg, Errno::EHOSTUNREACH);
+    let unreachable = Event::Recvmsg { address: LOCAL, error: "No route to host" };
+    assert_eq!(ask(), [unreachable]);
+    drop(fault);
+    assert_eq!(ask(), [refused]);
+}
+
+#[test]
+fn a_listener_that_cannot_receive_says_so() {
+    let mut sockets = Sockets::new();
+    sockets.listen(Some(LOCAL), 0).unwrap();
+    let _fault = inject(Call::Recvmsg, Errno::ENOMEM);
+    assert_eq!(failures(&mut sockets), [Event::Recvfrom { address: LOCAL }]);
+}
+
+#[test]
+fn what_is_cut_off_is_told() {
+    let mut sockets = Sockets::new();
+    sockets.listen(Some(LOCAL), 0).unwrap();
+    let server = sockets.listening().next().unwrap();
+    let error = "Message too long";
+    let mut sent = |sockets: &mut Sockets, length| {
+        sockets.query(PeerId(0), server, &vec![0; length]).unwrap();
+        sleep(Duration::from_millis(20));
+        failures(sockets)
+    };
+    assert_eq!(sent(&mut sockets, 64), []);
+    assert_eq!(sent(&mut sockets, 65), [Event::RecvmsgPacket { address: LOCAL, error }]);
+    sockets.receiver = Receiver::with_room(1);
+    assert_eq!(sent(&mut sockets, 64), [Event::RecvmsgControlData { address: LOCAL, error }]);
 }

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "this is where it is confined to")]
 
+pub(crate) mod fault;
 mod signal;
 pub mod timex;
 

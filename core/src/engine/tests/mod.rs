@@ -477,6 +477,11 @@ fn a_failed_command_is_told_and_watching_goes_on() {
     let failed = Input::Clock(ClockReply::Failed { command, error: ClockError::Os(1) });
     let told: Vec<_> = engine.handle(at(1.0), failed).collect();
     assert_eq!(told, [Output::Event(Event::AdjfreqFailed)]);
+    let command =
+        ClockCommand::Adjust { frequency: FreqOffset::ZERO, slew: FreqOffset::from_ppm(9) };
+    let failed = Input::Clock(ClockReply::Failed { command, error: ClockError::Os(1) });
+    let told: Vec<_> = engine.handle(at(1.0), failed).collect();
+    assert_eq!(told, [Event::AdjtimeFailed, Event::AdjfreqFailed].map(Output::Event));
 }
 
 proptest! {

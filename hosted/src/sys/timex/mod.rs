@@ -34,6 +34,7 @@ use truechimer_core::timex::{self, Field, NtpTime, Reply, Request};
 use truechimer_core::units::{Span, WallTime};
 
 use crate::clock::wall;
+use crate::sys::fault::{Call, fault};
 
 pub use clamped::{Clamped, clamped};
 #[cfg(target_os = "linux")]
@@ -65,6 +66,8 @@ pub enum TimexError {
 /// only the kernel knows; [`timex::Error::NotPermitted`] without the privilege to set the time,
 /// which reading does not need; [`timex::Error::Unsupported`] for what this system lacks.
 pub fn ntp_adjtime(request: &Request) -> Result<Reply, TimexError> {
+    let call = if *request == Request::READ { Call::ReadClock } else { Call::SetClock };
+    fault(call).map_err(|errno| refused(errno, request))?;
     system::ntp_adjtime(request)
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod ending;
 mod kernel;
 mod log;
+mod messages;
 mod names;
 mod output;
 mod privilege;
@@ -66,6 +67,8 @@ fn main() {
         trial("log::no_receiver", &[Need::Namespace], log::no_receiver),
         trial("log::memory", &[], log::memory),
         trial("log::colour", &[], log::colour),
+        trial("messages::each_row", &[], messages::each_row),
+        trial("messages::bad_peer", &[], messages::bad_peer),
         trial("privilege::only_watches", &[Need::Namespace], privilege::only_watches),
         trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
         trial("privilege::one_socket", &[], privilege::one_socket),

@@ -199,19 +199,23 @@ mod tests {
         assert!(clock.rate().abs() <= FreqOffset::from_ppm(100_500));
     }
 
+    fn failures(clock: &mut KernelClock) -> Vec<String> {
+        clock.take_failures().iter().map(Event::to_string).collect()
+    }
+
     #[test]
     fn calls_that_fail_are_told() {
         let rate = FreqOffset::from_ppm(1);
         for (call, error, told) in [
-            (Call::ReadClock, Errno::EFAULT, Event::NtpAdjtime1Failed),
-            (Call::SetClock, Errno::EIO, Event::NtpAdjtime2Failed),
-            (Call::SetClock, Errno::EPERM, Event::NtpAdjtime2Failed),
+            (Call::ReadClock, Errno::EFAULT, "ntp_adjtime (1) failed"),
+            (Call::SetClock, Errno::EIO, "ntp_adjtime (2) failed"),
+            (Call::SetClock, Errno::EPERM, "ntp_adjtime (2) failed"),
         ] {
             let mut clock = KernelClock::open().unwrap();
             let _fault = inject(call, error);
             clock.adjust(rate, FreqOffset::ZERO).unwrap_err();
-            assert_eq!(clock.take_failures(), [told]);
-            assert_eq!(clock.take_failures(), []);
+            assert_eq!(failures(&mut clock), [told]);
+            assert!(failures(&mut clock).is_empty());
         }
     }
 
@@ -220,11 +224,11 @@ mod tests {
         let mut clock = KernelClock::open().unwrap();
         let fault = inject(Call::SetClock, Errno::EPERM);
         assert_eq!(clock.try_control(), Err(ClockError::NotPermitted));
-        assert_eq!(clock.take_failures(), []);
+        assert!(failures(&mut clock).is_empty());
         drop(fault);
         let _fault = inject(Call::SetClock, Errno::EIO);
         clock.try_control().unwrap_err();
-        assert_eq!(clock.take_failures(), [Event::ResetAdjfreqFailed]);
+        assert_eq!(failures(&mut clock), ["reset adjfreq failed"]);
     }
 
     #[cfg(target_os = "linux")]

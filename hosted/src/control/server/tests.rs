@@ -41,8 +41,10 @@ fn bounds_its_clients_and_forgets_those_that_leave() {
     let path = folder.path().join("control.sock");
     let mut control = Control::open(&path).unwrap();
     let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    control.serve(&Log::in_memory(), |_| unreachable!());
+    let log = Log::in_memory();
+    control.serve(&log, |_| unreachable!());
     assert_eq!(control.descriptors().count(), 1 + MAX_CLIENTS);
+    assert_eq!(log.since(0).0[0].text, "control_accept: calloc");
     drop(silent);
     control.serve(&Log::in_memory(), |_| unreachable!());
     assert_eq!(control.descriptors().count(), 1);

@@ -30,7 +30,7 @@
 //! - [`timex`]: `ntp_adjtime`: its types, and the kernel's clock in software for hosts without one
 //!   that can be disciplined.
 //! - [`server`], [`system`]: what others are told.
-//! - [`event`]: the one table of log messages.
+//! - [`event`]: the one table of log messages, the bound of their rate, and the log in memory.
 //! - [`config`]: what an operator may choose, and the numbers that are policy.
 //!
 //! # Rules

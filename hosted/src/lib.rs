@@ -7,7 +7,8 @@
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration file.
 //! - [`control`]: the control socket, both ends.
-//! - [`log`], [`output`]: messages on standard error, results on standard output.
+//! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
+//!   results on standard output.
 //! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`]: what `chimectl` does without it.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!

@@ -91,7 +91,9 @@ impl Log {
 
     /// Logs how many messages were too many, if that is due.
     pub fn tell_suppressed(&self) {
-        self.tell_suppressed_until(monotonic());
+        if self.deadline().is_some() {
+            self.tell_suppressed_until(monotonic());
+        }
     }
 
     /// Logs how many messages were too many and have not been told: it is the end.

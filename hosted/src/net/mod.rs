@@ -173,14 +173,21 @@ fn datagram_socket(
     let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     // What a socket works without, only worse: receive stamps and low delay.
     let _ = message::enable_stamps(&descriptor);
-    #[cfg(any(target_os = "linux", target_os = "freebsd"))] // nix knows the option only there
-    if fault(Call::TypeOfService)
-        .and_then(|()| setsockopt(&descriptor, sockopt::Ipv4Tos, &LOWDELAY))
-        .is_err()
-    {
+    if address.is_ipv4() && set_lowdelay(&descriptor).is_err() {
         failures.push(Event::SetsockoptLowdelay);
     }
     Ok(UdpSocket::from(descriptor))
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))] // nix knows the option only there
+fn set_lowdelay(socket: &impl AsFd) -> Result<(), Errno> {
+    fault(Call::TypeOfService)?;
+    setsockopt(socket, sockopt::Ipv4Tos, &LOWDELAY)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn set_lowdelay(_: &impl AsFd) -> Result<(), Errno> {
+    fault(Call::TypeOfService)
 }
 
 fn listener(address: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {

@@ -38,13 +38,13 @@ struct DaemonArgs {
     /// Log debugging messages too: --log-level debug
     #[arg(short, long, conflicts_with = "log_level")]
     verbose: bool,
-    /// Where messages go, in place of the file's [log] destination
+    /// Where messages go, in place of log.destination in the file
     #[arg(long, value_name = "DESTINATION")]
     log: Option<Destination>,
-    /// Least severe messages that are logged, in place of the file's [log] level
+    /// Least severe messages that are logged, in place of log.level in the file
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<Threshold>,
-    /// Severities of messages, in place of the file's [log] profile
+    /// Severities of messages, in place of log.profile in the file
     #[arg(long, value_name = "PROFILE")]
     log_profile: Option<LogProfile>,
 }

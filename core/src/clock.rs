@@ -22,6 +22,17 @@ pub enum ClockCommand {
         /// What is added for a while to take an offset away.
         slew: FreqOffset,
     },
+    /// Let the clock's own loop take an offset away, and learn its frequency from it, until it is
+    /// told otherwise.
+    Lock {
+        /// Where the loop's frequency is to begin; `None` to leave it as it has become.
+        frequency: Option<FreqOffset>,
+        /// By how much the clock is behind, ±0.5 s.
+        offset: Span,
+        /// How often it is told, log2 s, which makes the loop's
+        /// [time constant](crate::timex::Settings::lock).
+        poll: i8,
+    },
     /// Tell the clock how good it is, for those who ask the kernel.
     Status(ClockStatus),
 }
@@ -55,6 +66,17 @@ pub enum ClockReply {
         at: WallTime,
         /// The rate that it accepted.
         rate: FreqOffset,
+    },
+    /// Since it showed `at` its loop takes `offset` away.
+    Locked {
+        /// When the loop was told, by the clock itself.
+        at: WallTime,
+        /// As it was told.
+        offset: Span,
+        /// As it was told.
+        poll: i8,
+        /// The frequency of the loop now.
+        frequency: FreqOffset,
     },
     /// The status was taken.
     StatusSet,

@@ -108,6 +108,20 @@ pub struct Config {
     pub precision: i8,
     /// What [`Now::mono`](crate::units::Now::mono) is to the clock.
     pub counter: Counter,
+    /// Who takes offsets away.
+    pub discipline: DisciplineMode,
+}
+
+/// What takes offsets away once the clock is about right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DisciplineMode {
+    /// The engine: it sets the frequency to what the sources say of it, and slews.
+    #[default]
+    Native,
+    /// The clock's own phase- and frequency-locked loop, the kernel's, which is told offsets and
+    /// finds the frequency by itself, as ntpd has it. Steps, the first corrections, and offsets
+    /// beyond 0.5 s remain the engine's.
+    Kernel,
 }
 
 /// What the monotonic counter is to the disciplined clock. By it is seen whether somebody else
@@ -135,6 +149,7 @@ impl Default for Config {
             local_stratum: None,
             precision: -20,
             counter: Counter::Raw,
+            discipline: DisciplineMode::Native,
         }
     }
 }

@@ -111,12 +111,28 @@ pub trait AdjustableClock {
     /// The clock is as it was.
     fn step(&mut self, by: Span) -> Result<Span, ClockError>;
 
-    /// Runs at `frequency` plus `slew` from now on; says at which rate it really does.
+    /// Runs at `frequency` plus `slew` from now on, and no more by what
+    /// [`lock`](Self::lock) began; says at which rate it really does.
     ///
     /// # Errors
     /// The clock runs as it did.
     fn adjust(&mut self, frequency: FreqOffset, slew: FreqOffset)
     -> Result<FreqOffset, ClockError>;
+
+    /// Gives an offset to the clock's own loop, and the frequency where that begins if there is one,
+    /// as [`Settings::lock`](crate::timex::Settings::lock) has it; says at which frequency it is.
+    /// Asked for only with [`DisciplineMode::Kernel`](crate::config::DisciplineMode).
+    ///
+    /// # Errors
+    /// The clock runs as it did; [`ClockError::Unsupported`] if it has no such loop.
+    fn lock(
+        &mut self,
+        _frequency: Option<FreqOffset>,
+        _offset: Span,
+        _poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        Err(ClockError::Unsupported)
+    }
 
     /// The rate that the clock had been given, and another one at which it was found when it was
     /// adjusted last: somebody else changed it. Taken once.

@@ -156,7 +156,16 @@ impl<C: Clock<T: Into<u64>>> AdjustableClock for &SystemClock<C> {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.change(|at, timex| timex.steer(at, frequency + slew)))
+        Ok(self.change(|at, timex| timex.unlock(at, frequency + slew)))
+    }
+
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        Ok(self.change(|at, timex| timex.lock(at, frequency, offset, poll)))
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

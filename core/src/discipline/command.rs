@@ -54,10 +54,10 @@ impl Discipline {
     /// What the clock did.
     pub fn handle_reply(&mut self, now: Instant, reply: &ClockReply) {
         match *reply {
-            ClockReply::Stepped { by, .. } => {
+            ClockReply::Stepped { by, now } => {
                 // One that was given up has been booked as a jump.
                 if self.is_stepping() {
-                    self.free_run.step(by);
+                    self.free_run.step(now + -by, by);
                     self.slew_end = None;
                     self.done();
                 }
@@ -73,6 +73,19 @@ impl Discipline {
                         self.frequency = if slew == FreqOffset::ZERO { rate } else { frequency };
                     }
                     // One that was given up: its slew must end all the same.
+                    _ => self.end_later(now),
+                }
+            }
+            ClockReply::Locked { at, offset, poll, frequency } => {
+                self.free_run.lock(at, offset, poll, frequency);
+                self.frequency = frequency;
+                let answered = self.awaited.filter(|awaited| at >= awaited.since);
+                match answered.map(|awaited| awaited.command) {
+                    Some(ClockCommand::Lock { .. }) => {
+                        self.done();
+                        self.lost_reply = false;
+                        self.slew_end = None;
+                    }
                     _ => self.end_later(now),
                 }
             }

@@ -1,14 +1,17 @@
 //! The local clock as it would run if nobody had touched it.
 
+use super::twin::Twin;
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// Free-running time, reconstructed from the local clock and from what was really done to it.
 ///
 /// Between two changes the local clock runs at 1 + c times the free-running one, c as the clock
-/// **returned** it, not as it was asked. A step moves only the local clock.
+/// **returned** it, not as it was asked; or as its loop has it. A step moves only the local clock.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeRun {
     present: Segment,
+    /// In place of the present segment, which is where it begins, while the clock's loop is closed.
+    twin: Option<Twin>,
     /// For exchanges that began before the last change.
     previous: Segment,
 }
@@ -43,31 +46,83 @@ impl FreeRun {
     /// Free-running time begins as the local clock's, which runs at `rate`.
     pub fn new(local: WallTime, rate: FreqOffset) -> Self {
         let segment = Segment::new(local, local, 0, rate);
-        Self { present: segment, previous: segment }
+        Self { present: segment, twin: None, previous: segment }
     }
 
     /// Free-running time when the local clock shows `local`: now, or not long ago.
     pub fn at(&self, local: WallTime) -> WallTime {
-        let segment = if local < self.present.local { &self.previous } else { &self.present };
-        segment.at(local).0
+        if local < self.present.local {
+            return self.previous.at(local).0;
+        }
+        match &self.twin {
+            Some(twin) => twin.free(local),
+            None => self.present.at(local).0,
+        }
     }
 
-    /// The rate that the local clock runs at.
-    pub const fn rate(&self) -> FreqOffset {
-        self.present.rate
+    /// The rate that the local clock runs at, but for what its own loop adds to correct an offset.
+    pub fn rate(&self) -> FreqOffset {
+        self.twin.map_or(self.present.rate, |twin| twin.frequency())
+    }
+
+    /// Whether the clock's own loop is closed.
+    pub const fn is_locked(&self) -> bool {
+        self.twin.is_some()
+    }
+
+    /// What the local clock gains while free-running time advances by `elapsed` from when it showed
+    /// `local`.
+    pub fn gain(&self, local: WallTime, elapsed: Span) -> Span {
+        match &self.twin {
+            Some(twin) => twin.gain(local, elapsed),
+            None => self.present.rate.gain(elapsed, 0).0,
+        }
     }
 
     /// From `local` on the clock runs at `rate`.
     pub fn change_rate(&mut self, local: WallTime, rate: FreqOffset) {
-        let (free, carry) = self.present.at(local);
-        self.previous = self.present;
+        let (free, carry) = self.end(local);
+        self.twin = None;
         self.present = Segment::new(local, free, carry, rate);
     }
 
-    /// The clock was stepped by `by`.
-    pub fn step(&mut self, by: Span) {
+    /// From `local` on the clock takes `offset` away by its loop, which has this frequency.
+    pub fn lock(&mut self, local: WallTime, offset: Span, poll: i8, frequency: FreqOffset) {
+        let (free, carry) = self.end(local);
+        let twin = self.twin.get_or_insert(Twin::new(local, free));
+        twin.lock(local, offset, poll, frequency);
+        self.present = Segment::new(local, free, carry, frequency);
+    }
+
+    /// What there was ends at `local`.
+    fn end(&mut self, local: WallTime) -> (WallTime, u64) {
+        match &self.twin {
+            Some(twin) => {
+                let free = twin.free(local);
+                self.previous = Segment::new(local, free, 0, twin.rate(local));
+                (free, 0)
+            }
+            None => {
+                self.previous = self.present;
+                self.present.at(local)
+            }
+        }
+    }
+
+    /// The clock, which showed `local`, was stepped by `by`.
+    pub fn step(&mut self, local: WallTime, by: Span) {
+        if let Some(twin) = &mut self.twin {
+            twin.step(local, by);
+        }
         self.present.local += by;
         self.previous.local += by;
+    }
+
+    /// The local clock shows `local`: what there is to do for each second that has passed is done.
+    pub fn advance(&mut self, local: WallTime) {
+        if let Some(twin) = &mut self.twin {
+            twin.advance(local);
+        }
     }
 }
 
@@ -86,7 +141,7 @@ mod tests {
         assert!((free.at(local) - (start + Span::from_secs(2_000))).abs() <= Span::from_nanos(1));
         // What began before the change is seen at the old rate.
         assert_eq!(free.at(start + Span::from_secs(999)), start + Span::from_secs(999));
-        free.step(Span::from_secs(-5));
+        free.step(local, Span::from_secs(-5));
         local += Span::from_secs(-5);
         assert!((free.at(local) - (start + Span::from_secs(2_000))).abs() <= Span::from_nanos(1));
         assert_eq!(free.at(start + Span::from_secs(994)), start + Span::from_secs(999));

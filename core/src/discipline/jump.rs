@@ -5,8 +5,9 @@
 //! and the clock was put forward by as much. The counter cannot tell which: the first source that
 //! answers does.
 
+use super::FreeRun;
 use crate::config::Counter;
-use crate::units::{FreqOffset, Instant, Now, Span};
+use crate::units::{Instant, Now, Span};
 
 /// A jump is no less than this: both clocks are not read at the very same moment.
 const LEAST: Span = Span::from_millis(1);
@@ -29,23 +30,24 @@ impl Watch {
         Self { counter, seen: now, hurried: None }
     }
 
-    /// By how much a clock that runs at `rate` was moved since it was last looked at, if it was.
-    pub fn jump(&self, now: Now, rate: FreqOffset) -> Option<Span> {
-        Some(self.moved(now, rate)).filter(|moved| moved.abs() >= LEAST)
+    /// By how much a clock that runs as `run` has it was moved since it was last looked at, if it
+    /// was.
+    pub fn jump(&self, now: Now, run: &FreeRun) -> Option<Span> {
+        Some(self.moved(now, run)).filter(|moved| moved.abs() >= LEAST)
     }
 
     /// As [`jump`](Self::jump), of a clock that was told to step by `stepped`; looks from now on
     /// for the next one.
-    pub fn look(&mut self, now: Now, rate: FreqOffset, stepped: Span) -> Option<Span> {
-        let moved = self.moved(now, rate) - stepped;
+    pub fn look(&mut self, now: Now, run: &FreeRun, stepped: Span) -> Option<Span> {
+        let moved = self.moved(now, run) - stepped;
         self.seen = now;
         Some(moved).filter(|moved| moved.abs() >= LEAST)
     }
 
-    fn moved(&self, now: Now, rate: FreqOffset) -> Span {
+    fn moved(&self, now: Now, run: &FreeRun) -> Span {
         let elapsed = now.mono - self.seen.mono;
         let gain = match self.counter {
-            Counter::Raw => rate.gain(elapsed, 0).0,
+            Counter::Raw => run.gain(self.seen.wall, elapsed),
             Counter::Slewed => Span::ZERO,
         };
         (now.wall - self.seen.wall) - (elapsed + gain)
@@ -94,7 +96,7 @@ impl Jump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::WallTime;
+    use crate::units::{FreqOffset, WallTime};
 
     fn now(mono_secs: i64, wall_nanos: i64) -> Now {
         let span = Span::from_secs(mono_secs);
@@ -102,24 +104,29 @@ mod tests {
         Now { mono: Instant::default() + span, wall }
     }
 
+    /// A clock of this rate, ppm.
+    fn run(rate: i32) -> FreeRun {
+        FreeRun::new(now(0, 0).wall, FreqOffset::from_ppm(rate))
+    }
+
     #[test]
     fn a_raw_counter_is_left_behind_by_the_rate() {
         let mut watch = Watch::new(Counter::Raw, now(0, 0));
-        let rate = FreqOffset::from_ppm(500);
-        assert_eq!(watch.look(now(100, 50_000_000), rate, Span::ZERO), None);
-        assert_eq!(watch.jump(now(200, 50_000_000), rate), Some(Span::from_millis(-50)));
-        assert_eq!(watch.look(now(200, 101_000_000), rate, Span::ZERO), Some(Span::from_millis(1)));
-        assert_eq!(watch.look(now(200, 101_000_000), rate, Span::ZERO), None);
+        let run = run(500);
+        assert_eq!(watch.look(now(100, 50_000_000), &run, Span::ZERO), None);
+        assert_eq!(watch.jump(now(200, 50_000_000), &run), Some(Span::from_millis(-50)));
+        assert_eq!(watch.look(now(200, 101_000_000), &run, Span::ZERO), Some(Span::from_millis(1)));
+        assert_eq!(watch.look(now(200, 101_000_000), &run, Span::ZERO), None);
     }
 
     #[test]
     fn a_slewed_counter_keeps_up() {
         let mut watch = Watch::new(Counter::Slewed, now(0, 0));
-        let rate = FreqOffset::from_ppm(500);
-        assert_eq!(watch.look(now(100_000, 999_999), rate, Span::ZERO), None);
+        let run = run(500);
+        assert_eq!(watch.look(now(100_000, 999_999), &run, Span::ZERO), None);
         let hour = Span::from_secs(-3_600);
         assert_eq!(
-            watch.jump(now(100_001, hour.as_nanos()), rate).map(|by| by < -hour.half()),
+            watch.jump(now(100_001, hour.as_nanos()), &run).map(|by| by < -hour.half()),
             Some(true)
         );
     }
@@ -128,8 +135,8 @@ mod tests {
     fn a_step_that_was_ordered_is_none() {
         let mut watch = Watch::new(Counter::Slewed, now(0, 0));
         let step = Span::from_secs(-7);
-        assert_eq!(watch.look(now(5, step.as_nanos()), FreqOffset::ZERO, step), None);
-        assert_eq!(watch.look(now(6, step.as_nanos()), FreqOffset::ZERO, step), Some(-step));
+        assert_eq!(watch.look(now(5, step.as_nanos()), &run(0), step), None);
+        assert_eq!(watch.look(now(6, step.as_nanos()), &run(0), step), Some(-step));
     }
 
     #[test]

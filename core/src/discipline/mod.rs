@@ -11,6 +11,7 @@ mod command;
 mod free_run;
 mod jump;
 mod panic;
+mod twin;
 
 pub use free_run::FreeRun;
 
@@ -18,7 +19,7 @@ use self::command::Awaited;
 use self::jump::{Jump, Watch};
 use self::panic::Panic;
 use crate::clock::{ClockCommand, ClockReply};
-use crate::config::{Config, MAX_FREQUENCY};
+use crate::config::{Config, DisciplineMode, MAX_FREQUENCY};
 use crate::io::Refusal;
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
@@ -34,10 +35,14 @@ const LONGEST_SLEW: f64 = 1.0;
 /// While the clock is new a slew takes no longer than this, in seconds.
 const FIRST_SLEWS: f64 = 4.0;
 
+/// The greatest offset that a kernel's loop takes (`MAXPHASE`).
+const LOOP_RANGE: Span = Span::from_millis(500);
+
 /// The books of the clock, and what is to be done next.
 #[derive(Debug)]
 pub struct Discipline {
     control: bool,
+    mode: DisciplineMode,
     step_threshold: Span,
     max_slew: FreqOffset,
     free_run: FreeRun,
@@ -67,6 +72,7 @@ impl Discipline {
     pub fn new(config: &Config, now: Now) -> Self {
         Self {
             control: config.control,
+            mode: config.discipline,
             step_threshold: config.step_threshold,
             max_slew: config.max_slew.abs(),
             free_run: FreeRun::new(now.wall, config.frequency),
@@ -120,7 +126,7 @@ impl Discipline {
 
     /// As [`is_doubtful`](Self::is_doubtful), or it has been moved since it was last watched.
     pub fn is_doubtful_at(&self, now: Now) -> bool {
-        let moved = || self.watch.jump(now, self.free_run.rate()).is_some();
+        let moved = || self.watch.jump(now, &self.free_run).is_some();
         self.is_doubtful() || (!self.is_stepping() && moved())
     }
 
@@ -149,8 +155,9 @@ impl Discipline {
             (true, _) => return None,
             (false, _) => Span::ZERO,
         };
-        let by = self.watch.look(now, self.free_run.rate(), stepped)?;
-        self.free_run.step(by);
+        self.free_run.advance(now.wall);
+        let by = self.watch.look(now, &self.free_run, stepped)?;
+        self.free_run.step(now.wall + -(by + stepped), by);
         self.jump = Some(self.jump.unwrap_or_default().and(by));
         Some(by)
     }
@@ -163,14 +170,14 @@ impl Discipline {
     /// After a jump, a source says that the clock is behind by `surprise` more than expected. If
     /// that means that time has passed which the counter did not see, books it so and says how
     /// much it was.
-    pub fn explain_jump(&mut self, surprise: Span) -> Option<Span> {
+    pub fn explain_jump(&mut self, local: WallTime, surprise: Span) -> Option<Span> {
         let jump = self.jump.as_mut()?;
         if !jump.was_time(surprise) {
             return None;
         }
         let by = jump.by;
         // The local clock went with the time: what was booked was no step.
-        self.free_run.step(-by);
+        self.free_run.step(local, -by);
         Some(by)
     }
 
@@ -196,9 +203,16 @@ impl Discipline {
         if self.corrected && self.panic.judge(claimed) {
             return None;
         }
+        let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         let may_step = self.steps_left != Some(0) || (self.jump.is_some() && self.may_ever_step);
         let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
+        } else if self.mode == DisciplineMode::Kernel && settled && offset.abs() <= LOOP_RANGE {
+            ClockCommand::Lock {
+                frequency: (!self.free_run.is_locked()).then_some(frequency),
+                offset,
+                poll: log2_secs(interval),
+            }
         } else {
             let spoils = consensus.offset_deviation / consensus.frequency_deviation;
             let interval = interval.as_secs_f64();
@@ -206,7 +220,7 @@ impl Discipline {
                 .max(SHORTEST_SLEW * interval)
                 .min(LONGEST_SLEW * interval)
                 .min(if settled { f64::INFINITY } else { FIRST_SLEWS });
-            self.slew(now.mono, offset, consensus.frequency, secs)
+            self.slew(now.mono, offset, frequency, secs)
         };
         Some(self.order(now, command, true))
     }
@@ -244,7 +258,6 @@ impl Discipline {
             slew => offset.as_secs_f64() / slew.as_ratio(),
         };
         self.slew_end = Some(now + Span::from_secs_f64(secs));
-        let frequency = frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         ClockCommand::Adjust { frequency, slew }
     }
 
@@ -257,6 +270,11 @@ impl Discipline {
         let command = ClockCommand::Adjust { frequency: self.frequency, slew: FreqOffset::ZERO };
         Some(self.order(now, command, false))
     }
+}
+
+/// The power of two seconds next to an interval.
+fn log2_secs(interval: Span) -> i8 {
+    libm::round(libm::log2(interval.as_secs_f64())) as i8
 }
 
 #[cfg(test)]

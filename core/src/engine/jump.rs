@@ -39,7 +39,9 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
         let free = self.discipline.free_run(exchange.received);
         let expected = estimate.offset_at(free) + (free - exchange.received);
-        if let Some(gap) = self.discipline.explain_jump(exchange.offset() - expected) {
+        if let Some(gap) =
+            self.discipline.explain_jump(exchange.received, exchange.offset() - expected)
+        {
             for associate in &mut self.peers {
                 associate.peer.handle_gap(gap);
             }

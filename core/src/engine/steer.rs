@@ -66,6 +66,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                     self.event(Event::AdjustingFrequency { from: before, to: frequency });
                 }
             }
+            Some(ClockCommand::Lock { offset, .. }) => self.event(Event::AdjustingClock { offset }),
             Some(_) => {}
             None => self.update_sync(now),
         }
@@ -75,6 +76,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     pub(super) fn handle_clock(&mut self, now: Now, reply: &ClockReply) {
+        let before = self.discipline.frequency();
         self.discipline.handle_reply(now.mono, reply);
         match *reply {
             ClockReply::Stepped { by, now: date } => {
@@ -85,6 +87,12 @@ impl<const PEERS: usize> Engine<PEERS> {
                 self.update_sync(now);
             }
             ClockReply::Adjusted { .. } => self.update_sync(now),
+            ClockReply::Locked { frequency, .. } => {
+                if frequency != before {
+                    self.event(Event::AdjustingFrequency { from: before, to: frequency });
+                }
+                self.update_sync(now);
+            }
             ClockReply::StatusSet => {}
             ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
             ClockReply::Failed { command, .. } => {

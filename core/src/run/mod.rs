@@ -192,6 +192,14 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
                 .clock
                 .adjust(frequency, slew)
                 .map(|rate| ClockReply::Adjusted { at: self.clock.now().wall, rate }),
+            ClockCommand::Lock { frequency, offset, poll } => {
+                self.clock.lock(frequency, offset, poll).map(|frequency| ClockReply::Locked {
+                    at: self.clock.now().wall,
+                    offset,
+                    poll,
+                    frequency,
+                })
+            }
             ClockCommand::Status(status) => {
                 self.clock.set_status(&status).map(|()| ClockReply::StatusSet)
             }

@@ -114,6 +114,41 @@ impl SoftwareClock {
         self.steering
     }
 
+    /// Gives `offset` to the loop ([`Settings::lock`]), which first begins at `frequency` if there is
+    /// one, whatever [`steer`](Self::steer) had set; returns the [frequency](Self::frequency).
+    pub fn lock(
+        &mut self,
+        at: Instant,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> FreqOffset {
+        self.advance_to(at);
+        let mut settings = Settings::lock(offset, poll, self.status());
+        if let Some(frequency) = frequency {
+            self.steering = frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+            settings.frequency = Some(FreqOffset::ZERO);
+        }
+        self.ntp.set(&settings, self.base.time().unix_secs());
+        self.update_rate();
+        self.frequency()
+    }
+
+    /// As [`steer`](Self::steer), but ends what [`lock`](Self::lock) began: `rate` is in place of
+    /// the loop's frequency, and no offset is corrected any more.
+    pub fn unlock(&mut self, at: Instant, rate: FreqOffset) -> FreqOffset {
+        self.advance_to(at);
+        let mut status = self.status();
+        if status.contains(Status::PLL) {
+            let secs = self.base.time().unix_secs();
+            self.ntp.set(&Settings { offset: Some(Span::ZERO), ..Settings::NONE }, secs);
+            status.remove(Status::PLL | Status::FLL);
+            let frequency = Some(FreqOffset::ZERO);
+            self.ntp.set(&Settings { status: Some(status), frequency, ..Settings::NONE }, secs);
+        }
+        self.steer(at, rate)
+    }
+
     /// What it gains on the counter by `freq`, `tick` and [`steer`](Self::steer), without offsets
     /// that are being corrected.
     #[must_use]
@@ -125,7 +160,7 @@ impl SoftwareClock {
     pub fn set_status(&mut self, at: Instant, status: &ClockStatus) {
         self.advance_to(at);
         let ClockStatus { synced, max_error, estimated_error } = *status;
-        let mut bits = self.ntp.report(self.base.time()).timex.status;
+        let mut bits = self.status();
         bits.set(Status::UNSYNC, !synced);
         let settings = Settings {
             status: Some(bits),
@@ -145,7 +180,12 @@ impl SoftwareClock {
             if passed == 0 {
                 return;
             }
-            let steady = self.ntp.steady(secs).min(passed);
+            let steady = self.ntp.steady(secs);
+            if steady >= passed {
+                self.base.move_anchor(at);
+                self.ntp.pass(passed);
+                return;
+            }
             self.base.move_anchor(self.base.whole_second(steady.max(1)));
             if steady > 0 {
                 self.ntp.pass(steady);
@@ -172,6 +212,20 @@ impl SoftwareClock {
     fn seconds_until(&self, time: WallTime) -> u64 {
         let (from, to) = (self.base.time().unix_secs(), time.unix_secs());
         if to > from { to.abs_diff(from) } else { 0 }
+    }
+
+    /// The rate of this second, offsets included.
+    pub(crate) const fn rate(&self) -> FreqOffset {
+        FreqOffset::from_scaled_nanos(self.base.rate())
+    }
+
+    /// The last change or a moment after it, and the time then, rounded down.
+    pub(crate) const fn anchor(&self) -> (Instant, WallTime) {
+        (self.base.anchor(), self.base.time())
+    }
+
+    fn status(&self) -> Status {
+        self.ntp.report(self.base.time()).timex.status
     }
 
     fn set(&mut self, settings: &Settings) -> Result<(), Error> {

@@ -84,7 +84,16 @@ impl<C: Counter> AdjustableClock for CountingClock<C> {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.clock.steer(self.counter.count(), frequency + slew))
+        Ok(self.clock.unlock(self.counter.count(), frequency + slew))
+    }
+
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        Ok(self.clock.lock(self.counter.count(), frequency, offset, poll))
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

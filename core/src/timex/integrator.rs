@@ -1,7 +1,7 @@
 //! From a reading of the counter to the time, at a constant rate.
 
 use super::scale::{SCALE_SHIFT, SECOND};
-use crate::units::{Instant, NANOS_PER_SEC, Span, WallTime};
+use crate::units::{Instant, NANOS_PER_SEC, Span, WallTime, div_floor};
 
 /// A clock that runs at `rate`. It is exact: what is rounded off when the anchor moves is kept, so
 /// the time depends on what the rate was when, not on how often that was asked.
@@ -56,6 +56,10 @@ impl Integrator {
         self.time += by;
     }
 
+    pub(super) const fn rate(&self) -> i64 {
+        self.rate
+    }
+
     pub(super) const fn set_rate(&mut self, rate: i64) {
         self.rate = rate;
     }
@@ -67,13 +71,13 @@ impl Integrator {
         // Almost always the whole 2^-32 fit 64 bits, whose division is much the faster.
         let (whole, fraction) = (total >> SCALE_SHIFT, total as u32);
         let (gained, rest) = match i64::try_from(whole) {
-            Ok(whole) => (whole.div_euclid(NANOS_PER_SEC), whole.rem_euclid(NANOS_PER_SEC)),
+            Ok(whole) => div_floor::<{ NANOS_PER_SEC as u64 }>(whole),
             Err(_) => {
                 let divisor = i128::from(NANOS_PER_SEC);
-                (whole.div_euclid(divisor) as i64, whole.rem_euclid(divisor) as i64)
+                (whole.div_euclid(divisor) as i64, whole.rem_euclid(divisor) as u64)
             }
         };
-        let rest = rest.cast_unsigned() << SCALE_SHIFT | u64::from(fraction);
+        let rest = rest << SCALE_SHIFT | u64::from(fraction);
         (self.time + elapsed + Span::from_nanos(gained), rest)
     }
 }

@@ -14,7 +14,7 @@ const MIN_FLL_INTERVAL: i64 = 256;
 /// Above this interval there always is, s (`MAXSEC`).
 const MAX_PLL_INTERVAL: i64 = 2_048;
 /// The largest time constant, log2 s (`MAXTC`).
-const MAX_CONSTANT: u8 = 10;
+pub(super) const MAX_CONSTANT: i8 = 10;
 
 /// The hybrid loop of `ntp_adjtime`: from offsets to phase and frequency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl Loop {
 
     pub(super) fn set_constant(&mut self, constant: u8, status: Status) {
         let finer = if status.contains(Status::NANO) { 0 } else { 4 };
-        self.constant = (constant.min(MAX_CONSTANT) + finer).min(MAX_CONSTANT);
+        let most = MAX_CONSTANT.cast_unsigned();
+        self.constant = (constant.min(most) + finer).min(most);
     }
 
     /// The offset still to be corrected.

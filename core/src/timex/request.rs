@@ -1,5 +1,6 @@
 //! What a call asks for.
 
+use super::pll::MAX_CONSTANT;
 use super::{Modes, Status};
 use crate::units::{FreqOffset, Span};
 
@@ -79,6 +80,24 @@ impl Settings {
         offset: None,
         tick: None,
     };
+
+    /// Gives `offset` to the loop of a clock with `status` now, as ntpd does: the time constant is
+    /// that of `poll`, how often this is done (log2 s). Where that is beyond the greatest time
+    /// constant, 1,024 s, the loop locks to the frequency.
+    #[must_use]
+    pub fn lock(offset: Span, poll: i8, mut status: Status) -> Self {
+        let constant = poll.clamp(0, MAX_CONSTANT).cast_unsigned();
+        status.insert(Status::PLL);
+        status.set(Status::FLL, poll > MAX_CONSTANT);
+        status.remove(Status::FREQHOLD);
+        Self {
+            status: Some(status),
+            resolution: Some(Resolution::Nano),
+            constant: Some(Constant::Time(constant)),
+            offset: Some(offset),
+            ..Self::NONE
+        }
+    }
 }
 
 impl Request {

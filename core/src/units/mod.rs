@@ -7,11 +7,13 @@
 //! The sign is stated once, here: **a positive offset means that the local clock is behind**;
 //! stepping or slewing by a positive span advances it, a positive frequency makes it run faster.
 
+mod divide;
 mod freq;
 mod ntp;
 mod span;
 mod time;
 
+pub(crate) use divide::div_floor;
 pub use freq::FreqOffset;
 pub use ntp::{NtpShort, NtpTimestamp};
 pub use span::Span;

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
+use super::divide::div_floor;
 use super::{NANOS_PER_SEC, Span};
 
 /// A reading of a monotonic counter, in nanoseconds since an origin of the host's own (its boot).
@@ -90,13 +91,12 @@ impl WallTime {
 impl Add<Span> for WallTime {
     type Output = Self;
     fn add(self, span: Span) -> Self {
-        let nanos = i64::from(self.nanos) + span.as_nanos().rem_euclid(NANOS_PER_SEC);
-        Self {
-            secs: self
-                .secs
-                .saturating_add(span.as_nanos().div_euclid(NANOS_PER_SEC))
-                .saturating_add(nanos / NANOS_PER_SEC),
-            nanos: (nanos % NANOS_PER_SEC) as u32,
+        let (secs, nanos) = div_floor::<{ NANOS_PER_SEC as u64 }>(span.as_nanos());
+        let time = Self { secs: self.secs.saturating_add(secs), nanos: self.nanos };
+        // Both are below a second.
+        match (self.nanos + nanos as u32).checked_sub(NANOS_PER_SEC as u32) {
+            Some(nanos) => Self { secs: time.secs.saturating_add(1), nanos },
+            None => Self { nanos: self.nanos + nanos as u32, ..time },
         }
     }
 }

@@ -13,6 +13,9 @@ use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 use super::read::both;
 use crate::sys::timex::{TimexError, has, ntp_adjtime};
 
+/// Whether the kernel has the loop that the engine's books follow: those of the BSDs correct an
+/// offset four times as slowly, and OpenBSD has none.
+pub(crate) const HAS_LOOP: bool = cfg!(target_os = "linux");
 /// A stamp older than this is not believed.
 const OLDEST: Span = Span::from_secs(10);
 /// Nor one from further in the future, which a step of the clock makes.
@@ -62,7 +65,7 @@ impl KernelClock {
             rate(&set.inspect_err(|error| self.refused(*error, Event::ResetAdjfreqFailed))?);
         let ended = ntp_adjtime(&Request::SingleShot(Span::ZERO)).map_err(error);
         ended.inspect_err(|error| self.refused(*error, Event::ResetAdjtimeFailed))?;
-        self.change_status(Status::empty(), Status::PLL | Status::FLL, Settings::NONE)
+        self.unlock()
     }
 
     /// That it may not be changed is no failure of a call.
@@ -75,6 +78,24 @@ impl KernelClock {
     /// What failed since it was last asked, to be logged.
     pub fn take_failures(&mut self) -> Vec<Event<'static>> {
         std::mem::take(&mut self.failures)
+    }
+
+    /// Ends the kernel's own loop if it is in use. What it corrects would go on without it, so it is
+    /// told first that there is nothing to correct.
+    fn unlock(&self) -> Result<(), ClockError> {
+        if !has(Field::Status) || !call(Settings::NONE)?.status.contains(Status::PLL) {
+            return Ok(());
+        }
+        call(Settings { offset: Some(Span::ZERO), ..Settings::NONE })?;
+        self.change_status(Status::empty(), Status::PLL | Status::FLL, Settings::NONE)
+    }
+
+    /// Notes whether somebody else changed the rate.
+    fn look(&mut self, timex: &Timex) {
+        let found = rate(timex);
+        if found != self.rate {
+            self.found = Some((self.rate, found));
+        }
     }
 
     /// Sets what is given, and these bits of the status. A leap second that somebody armed stays
@@ -123,11 +144,30 @@ impl AdjustableClock for KernelClock {
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
         let read = call(Settings::NONE);
-        let found = rate(&read.inspect_err(|_| self.failures.push(Event::NtpAdjtime1Failed))?);
-        if found != self.rate {
-            self.found = Some((self.rate, found));
-        }
+        let present = read.inspect_err(|_| self.failures.push(Event::NtpAdjtime1Failed))?;
+        self.look(&present);
+        self.unlock()?;
         let set = call(at_rate(frequency + slew));
+        self.rate = rate(&set.inspect_err(|_| self.failures.push(Event::NtpAdjtime2Failed))?);
+        Ok(self.rate)
+    }
+
+    /// The loop changes the frequency in no other moment than this.
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        if !HAS_LOOP {
+            return Err(ClockError::Unsupported);
+        }
+        let read = call(Settings::NONE);
+        let present = read.inspect_err(|_| self.failures.push(Event::NtpAdjtime1Failed))?;
+        self.look(&present);
+        let Settings { frequency, tick, .. } = frequency.map_or(Settings::NONE, at_rate);
+        let settings = Settings::lock(offset, poll, present.status);
+        let set = call(Settings { frequency, tick, ..settings });
         self.rate = rate(&set.inspect_err(|_| self.failures.push(Event::NtpAdjtime2Failed))?);
         Ok(self.rate)
     }

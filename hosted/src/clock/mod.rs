@@ -79,6 +79,18 @@ impl AdjustableClock for HostClock {
         }
     }
 
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        match self {
+            Self::Kernel(clock) => clock.lock(frequency, offset, poll),
+            Self::Software(clock) => clock.lock(frequency, offset, poll),
+        }
+    }
+
     fn take_found(&mut self) -> Option<(FreqOffset, FreqOffset)> {
         match self {
             Self::Kernel(clock) => clock.take_found(),

@@ -91,7 +91,16 @@ impl AdjustableClock for SoftwareClock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.timex.steer(self.counter(monotonic()), frequency + slew))
+        Ok(self.timex.unlock(self.counter(monotonic()), frequency + slew))
+    }
+
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        Ok(self.timex.lock(self.counter(monotonic()), frequency, offset, poll))
     }
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {

@@ -61,7 +61,16 @@ impl AdjustableClock for Clock {
         frequency: FreqOffset,
         slew: FreqOffset,
     ) -> Result<FreqOffset, ClockError> {
-        Ok(self.timex.steer(self.counter, frequency + slew))
+        Ok(self.timex.unlock(self.counter, frequency + slew))
+    }
+
+    fn lock(
+        &mut self,
+        frequency: Option<FreqOffset>,
+        offset: Span,
+        poll: i8,
+    ) -> Result<FreqOffset, ClockError> {
+        Ok(self.timex.lock(self.counter, frequency, offset, poll))
     }
 
     fn set_status(&mut self, _: &ClockStatus) -> Result<(), ClockError> {

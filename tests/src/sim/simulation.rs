@@ -106,7 +106,8 @@ impl<'a> Simulation<'a> {
         let wall = EPOCH + Span::from_nanos(nanos(world.offset));
         let clock = Clock::new(counter.read(0), wall);
         let engine_seed = Random::new(seed, Stream::Engine).seed();
-        let config = Config { packets: world.packets, ..Config::default() };
+        let (packets, discipline) = (world.packets, world.discipline);
+        let config = Config { packets, discipline, ..Config::default() };
         let mut engine = Engine::new(&config, clock.now(), engine_seed);
         for (place, server) in world.server.iter().enumerate() {
             let peer = PeerConfig {

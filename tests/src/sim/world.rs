@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::Error;
+use truechimer_core::config::DisciplineMode;
 
 use super::limits::Limits;
 use super::number::{not_negative, positive};
@@ -50,6 +51,9 @@ pub struct World {
     /// How many packets accuracy is worth to the client, as in its configuration.
     #[serde(default = "ordinary", deserialize_with = "positive")]
     pub packets: f64,
+    /// Who takes offsets away, as in its configuration.
+    #[serde(default, deserialize_with = "Mode::deserialize")]
+    pub discipline: DisciplineMode,
     /// What happens to the host, in any order.
     #[serde(default)]
     pub happening: Vec<Happening>,
@@ -130,6 +134,14 @@ impl Network {
     }
 }
 
+/// As serde reads it.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", remote = "DisciplineMode")]
+enum Mode {
+    Native,
+    Kernel,
+}
+
 const fn one() -> u64 {
     1
 }
@@ -163,6 +175,7 @@ impl World {
             offset: 0.0,
             oscillator: Oscillator::default(),
             packets: ordinary(),
+            discipline: DisciplineMode::Native,
             happening: Vec::new(),
             network: None,
             server: vec![server],
@@ -206,6 +219,12 @@ impl World {
     #[must_use]
     pub fn packets(self, packets: f64) -> Self {
         Self { packets, ..self }
+    }
+
+    /// Who takes offsets away.
+    #[must_use]
+    pub fn discipline(self, discipline: DisciplineMode) -> Self {
+        Self { discipline, ..self }
     }
 
     /// Something happens.
@@ -257,6 +276,7 @@ mod tests {
             offset = 0.01
             oscillator = { frequency = 1e-5, wander = 1e-9 }
             packets = 2
+            discipline = "kernel"
             network = { every = 86_400, lasts = 1800 }
             [[happening]]
             at = 1000
@@ -280,6 +300,7 @@ mod tests {
             .offset(0.01)
             .oscillator(Oscillator { frequency: 1e-5, wander: 1e-9, ..Oscillator::default() })
             .packets(2.0)
+            .discipline(DisciplineMode::Kernel)
             .network(86_400.0, 1_800.0)
             .happening(1_000.0, sleep)
             .server(Server::new(Link::new(0.01, pareto)).poll(4, 6).fault(

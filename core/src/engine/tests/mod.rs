@@ -93,6 +93,9 @@ impl Bench {
                             ClockReply::Adjusted { at: at(self.time).wall, rate: frequency + slew }
                         }
                         ClockCommand::Status(_) => ClockReply::StatusSet,
+                        ClockCommand::Lock { .. } => {
+                            ClockReply::Failed { command, error: ClockError::Unsupported }
+                        }
                     };
                     let _ = self.engine.handle(at(self.time), Input::Clock(reply));
                 }

@@ -389,10 +389,14 @@ impl World {
             }
             ClockCommand::Adjust { frequency, slew } => {
                 let rate = (frequency + slew).clamp(-self.max_rate, self.max_rate);
-                let rate = self.clock.steer(self.counter, rate);
+                let rate = self.clock.unlock(self.counter, rate);
                 ClockReply::Adjusted { at: self.now().wall, rate }
             }
             ClockCommand::Status(_) => ClockReply::StatusSet,
+            ClockCommand::Lock { frequency, offset, poll } => {
+                let frequency = self.clock.lock(self.counter, frequency, offset, poll);
+                ClockReply::Locked { at: self.now().wall, offset, poll, frequency }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use truechimer_core::clock::{ClockCommand, ClockReply};
+use truechimer_core::clock::{ClockCommand, ClockError, ClockReply};
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::io::{Input, Output, Stamp, StampSource};
 use truechimer_core::timex::{Request, SoftwareClock};
@@ -195,6 +195,9 @@ impl Host {
                 sum.add(slew.as_ppm().to_bits());
                 self.rate = frequency + slew;
                 ClockReply::Adjusted { at: self.changed.wall, rate: self.rate }
+            }
+            ClockCommand::Lock { .. } => {
+                ClockReply::Failed { command, error: ClockError::Unsupported }
             }
             ClockCommand::Status(status) => {
                 sum.add(status.max_error.as_nanos().cast_unsigned());

@@ -37,10 +37,11 @@ const STATUS_ROWS: [&str; 15] = [
     "served",
 ];
 
-const STATUS_KEYS: [&str; 22] = [
+const STATUS_KEYS: [&str; 23] = [
     "clock",
     "clock_error",
     "controlled",
+    "discipline",
     "error_bound",
     "likely_error",
     "frequency",

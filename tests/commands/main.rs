@@ -4,6 +4,7 @@
 mod configuration;
 mod control;
 mod demo;
+mod discipline;
 mod ending;
 mod kernel;
 mod log;
@@ -52,6 +53,8 @@ fn main() {
         trial("kernel::not_permitted", &[Need::Namespace], kernel::not_permitted),
         trial("kernel::wrong", &[Need::Namespace], kernel::wrong),
         trial("kernel::setting", &[Need::Namespace], kernel::setting),
+        trial("discipline::kernel", &[], discipline::kernel),
+        trial("discipline::native", &[], discipline::native),
         trial("configuration::unreadable", &[], configuration::unreadable),
         trial("configuration::wrong", &[], configuration::wrong),
         trial("usage::help", &[], usage::help),

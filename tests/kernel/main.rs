@@ -1,4 +1,7 @@
-//! The core's software clock against a Linux kernel, whose clock may be mis-set in a guest.
+//! The core's software clock and `chimectl kernel` against a Linux kernel, whose clock may be
+//! mis-set in a guest.
+
+mod binding;
 
 use std::fs;
 use std::path::Path;
@@ -27,6 +30,7 @@ fn main() {
         trial("in_guest::random", &[Need::Guest], || {
             agree("random", &(0..RANDOM).map(sequence).collect::<Vec<_>>())
         }),
+        trial("in_guest::chimectl", &[Need::Guest], binding::chimectl),
     ];
     conclude(trials, THREADS);
 }

@@ -38,6 +38,14 @@ const FIRST_SLEWS: f64 = 4.0;
 /// The greatest offset that a kernel's loop takes (`MAXPHASE`).
 const LOOP_RANGE: Span = Span::from_millis(500);
 
+/// In which a kernel's loop finds a frequency, log2 of time constants: 4 * 2^constant s take an
+/// offset away, and four times as long the frequency.
+const LOOP_TIME: f64 = 4.0;
+/// The greatest time constant, log2 s (`MAXTC`).
+const LONGEST_LOOP: i8 = 10;
+/// The loop begins when nothing is more than so many times as wrong as it would be with it.
+const LOOP_MARGIN: f64 = 3.0;
+
 /// The books of the clock, and what is to be done next.
 #[derive(Debug)]
 pub struct Discipline {
@@ -98,6 +106,11 @@ impl Discipline {
     /// The frequency that the clock is kept at, without the slew.
     pub const fn frequency(&self) -> FreqOffset {
         self.frequency
+    }
+
+    /// What takes offsets away at the moment.
+    pub const fn mode(&self) -> DisciplineMode {
+        if self.free_run.is_locked() { DisciplineMode::Kernel } else { DisciplineMode::Native }
     }
 
     /// By how much the local clock is still behind what the sources say.
@@ -204,15 +217,13 @@ impl Discipline {
             return None;
         }
         let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+        let poll = log2_secs(interval);
         let may_step = self.steps_left != Some(0) || (self.jump.is_some() && self.may_ever_step);
         let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
-        } else if self.mode == DisciplineMode::Kernel && settled && offset.abs() <= LOOP_RANGE {
-            ClockCommand::Lock {
-                frequency: (!self.free_run.is_locked()).then_some(frequency),
-                offset,
-                poll: log2_secs(interval),
-            }
+        } else if settled && offset.abs() <= LOOP_RANGE && self.may_lock(&consensus, offset, poll) {
+            let frequency = (!self.free_run.is_locked()).then_some(frequency);
+            ClockCommand::Lock { frequency, offset, poll }
         } else {
             let spoils = consensus.offset_deviation / consensus.frequency_deviation;
             let interval = interval.as_secs_f64();
@@ -223,6 +234,17 @@ impl Discipline {
             self.slew(now.mono, offset, frequency, secs)
         };
         Some(self.order(now, command, true))
+    }
+
+    /// Whether offsets are for the clock's own loop: from when offset and frequency are as right as
+    /// it keeps them, for it mends both slowly, and the one at the expense of the other.
+    fn may_lock(&self, consensus: &Consensus, offset: Span, poll: i8) -> bool {
+        let secs = libm::exp2(f64::from(poll.clamp(0, LONGEST_LOOP)) + LOOP_TIME);
+        let noise = consensus.offset_deviation / secs;
+        let kept = LOOP_MARGIN * (noise + consensus.selected.wander * libm::sqrt(secs));
+        let is_right =
+            || consensus.frequency_deviation.max(offset.abs().as_secs_f64() / secs) <= kept;
+        self.mode == DisciplineMode::Kernel && (self.free_run.is_locked() || is_right())
     }
 
     /// The operator wants the clock to step by what it is behind, whatever the policy; `held` only

@@ -12,7 +12,7 @@ use crate::units::{FreqOffset, Instant, Span, WallTime};
 /// When free-running time begins, by the twin's counter: nothing is before it.
 const ORIGIN: Instant = Instant::from_nanos(1 << 62);
 /// What began longer ago than this is not looked for.
-const REMEMBERED: Span = Span::from_secs(16);
+const REMEMBERED: Span = Span::from_secs(2);
 /// Readings that find out when the twin shows a time: each leaves the rate's share of the error, 1/8
 /// with the fastest loop and half a second, 1/1000 once it has settled.
 const ATTEMPTS: usize = 12;
@@ -78,10 +78,13 @@ impl Twin {
     }
 
     fn when(&self, local: WallTime) -> Instant {
-        let (anchor, time) = self.clock.anchor();
+        let mut clock = self.clock;
+        let (anchor, time) = clock.anchor();
         let mut at = anchor + (local - time);
+        // At no rate is that more than an eighth off: what is certainly over is gone through once.
+        clock.advance(at + -(at - anchor).half().half());
         for _ in 0..ATTEMPTS {
-            match local - self.clock.read(at) {
+            match local - clock.read(at) {
                 Span::ZERO => break,
                 error => at = at + error,
             }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::steer::candidate;
 use super::{Associate, Engine};
-use crate::config::SelectOptions;
+use crate::config::{DisciplineMode, SelectOptions};
 use crate::estimate::Estimate;
 use crate::io::Stamp;
 use crate::peer::{Counters, PeerId, Remote};
@@ -29,6 +29,8 @@ pub struct Snapshot<'a> {
     /// Whether the sources claim more than is believed without the operator's
     /// [`Accept`](crate::io::Request::Accept).
     pub held: bool,
+    /// What takes offsets away at the moment.
+    pub discipline: DisciplineMode,
     /// The rate at which the clock is kept.
     pub frequency: FreqOffset,
     /// No error is greater, if the majority of the sources is honest; from the first source on,
@@ -118,6 +120,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             offset,
             controlled: self.discipline.is_controlling(),
             held: self.discipline.is_held(),
+            discipline: self.discipline.mode(),
             frequency: self.discipline.frequency(),
             error_bound: known.and_then(|offset| self.sync.error_bound(now.mono, offset)),
             likely_error: known.and_then(|offset| self.sync.likely_error(now.mono, offset)),

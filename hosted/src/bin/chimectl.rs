@@ -156,7 +156,8 @@ fn show_status(status: &Status) -> String {
         Status { held: true, .. } => ", held: see chimectl accept",
         _ => "",
     };
-    row("disciplined", &format_args!("{}{watched}", status.clock));
+    let by = if status.discipline == "kernel" { ", by its own loop" } else { "" };
+    row("disciplined", &format_args!("{}{by}{watched}", status.clock));
     row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
     row("offset", &micros(status.offset));
     row("error bound", &micros(status.error_bound));

@@ -12,6 +12,7 @@ use truechimer_core::units::{FreqOffset, Now, Span};
 
 use crate::sys::fault::{Call, fault};
 
+pub(crate) use kernel::HAS_LOOP;
 pub use kernel::KernelClock;
 pub(crate) use read::{monotonic, wall};
 pub use read::{precision, realtime};

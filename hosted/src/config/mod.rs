@@ -13,7 +13,9 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use truechimer_core::config::{Config as EngineConfig, Counter, PeerConfig, SelectOptions};
+use truechimer_core::config::{
+    Config as EngineConfig, Counter, DisciplineMode, PeerConfig, SelectOptions,
+};
 use truechimer_core::units::{FreqOffset, Span};
 
 pub use address::{AddressError, ServerAddress};
@@ -35,6 +37,8 @@ pub const DEFAULT_LOCAL_STRATUM: u8 = 10;
 pub struct Config {
     /// Which clock is disciplined.
     pub clock: ClockKind,
+    /// What takes offsets away.
+    pub discipline: DisciplineMode,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
     /// A correction that may be a step is one if it is greater than this: 1 ns to 10^9 s.
@@ -122,6 +126,7 @@ impl Default for Config {
         let engine = EngineConfig::default();
         Self {
             clock: ClockKind::default(),
+            discipline: engine.discipline,
             control: Some(DEFAULT_CONTROL.into()),
             step_threshold: engine.step_threshold,
             step_limit: engine.step_limit,
@@ -178,6 +183,7 @@ impl Config {
             packets: self.packets,
             min_sources: self.min_sources,
             frequency,
+            discipline: self.discipline,
             local_stratum: self.local_stratum,
             ..EngineConfig::default()
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 use truechimer_core::config::{
-    MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig, SelectOptions,
+    DisciplineMode, MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig, SelectOptions,
 };
 use truechimer_core::units::{FreqOffset, Span};
 
@@ -18,6 +18,7 @@ use super::{
     ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
     MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
 };
+use crate::clock::HAS_LOOP;
 
 /// The least and greatest `step_threshold` and `panic_threshold`, seconds.
 const THRESHOLD: RangeInclusive<f64> = 1e-9..=1e9;
@@ -43,6 +44,7 @@ type Result<T> = std::result::Result<T, ConfigError>;
 #[serde(deny_unknown_fields)]
 struct File {
     clock: Option<Spanned<String>>,
+    discipline: Option<Spanned<String>>,
     control: Option<String>,
     step_threshold: Number<f64>,
     step: WordOrNumber<i64>,
@@ -152,6 +154,9 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
     let mut config = Config::default();
     if let Some(clock) = &file.clock {
         config.clock = source.clock(clock)?;
+    }
+    if let Some(discipline) = &file.discipline {
+        config.discipline = source.discipline(config.clock, discipline)?;
     }
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
@@ -285,6 +290,23 @@ impl Source<'_> {
                 clock.span(),
                 format_args!(
                     r#"clock = {other:?} is unknown: "kernel" and "software" are allowed"#
+                ),
+            )),
+        }
+    }
+
+    fn discipline(&self, clock: ClockKind, mode: &Spanned<String>) -> Result<DisciplineMode> {
+        match mode.get_ref().as_str() {
+            "native" => Ok(DisciplineMode::Native),
+            "kernel" if clock == ClockKind::Kernel && !HAS_LOOP => {
+                let message = r#"discipline = "kernel" needs clock = "software" on this system: of the kernels, Linux' alone has the loop that is followed; "native" is allowed"#;
+                Err(self.error(mode.span(), message))
+            }
+            "kernel" => Ok(DisciplineMode::Kernel),
+            other => Err(self.error(
+                mode.span(),
+                format_args!(
+                    r#"discipline = {other:?} is unknown: "native" and "kernel" are allowed"#
                 ),
             )),
         }

@@ -5,6 +5,7 @@ const EXAMPLE: &str = include_str!("../../../examples/chimed.toml");
 
 const FULL: &str = r#"
 clock = "software"
+discipline = "kernel"
 control = ""
 step_threshold = 2
 step = 3
@@ -73,6 +74,7 @@ fn server(address: &str) -> Server {
 fn every_key() {
     let expected = Config {
         clock: ClockKind::Software,
+        discipline: DisciplineMode::Kernel,
         control: None,
         step_threshold: Span::from_secs(2),
         step_limit: Some(3),
@@ -166,6 +168,7 @@ fn the_core_gets_its_part() {
         packets: 4.0,
         min_sources: 18,
         frequency,
+        discipline: DisciplineMode::Kernel,
         local_stratum: Some(15),
         ..EngineConfig::default()
     };

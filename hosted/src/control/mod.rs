@@ -64,6 +64,8 @@ pub struct Status {
     pub synced: bool,
     /// Which clock: `kernel` or `software`.
     pub clock: String,
+    /// What takes offsets away at the moment: `native`, or `kernel` for the clock's own loop.
+    pub discipline: String,
     /// Whether the clock is disciplined, or only watched.
     pub controlled: bool,
     /// Whether it is held because the sources claim more than the panic threshold.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use truechimer_core::config::{MAX_STRATUM, SelectOptions};
+use truechimer_core::config::{DisciplineMode, MAX_STRATUM, SelectOptions};
 use truechimer_core::io::StampSource;
 use truechimer_core::run::Node;
 use truechimer_core::server::Refusal;
@@ -40,6 +40,10 @@ impl Reporter<'_> {
             clock: match self.node.clock {
                 HostClock::Kernel(_) => "kernel".into(),
                 HostClock::Software(_) => "software".into(),
+            },
+            discipline: match snapshot.discipline {
+                DisciplineMode::Native => "native".into(),
+                DisciplineMode::Kernel => "kernel".into(),
             },
             controlled: snapshot.controlled,
             held: snapshot.held,

@@ -6,6 +6,7 @@
 //! `-- grid` and the like for a part alone. The same figures come out each time.
 
 mod grid;
+mod kernel;
 mod parallel;
 mod picture;
 mod published;
@@ -47,6 +48,8 @@ enum Part {
     Grid,
     /// A cold start, bad paths and liars.
     Trials,
+    /// The kernel's loop beside the engine's own discipline.
+    Kernel,
 }
 
 /// Seeds of the published comparison.
@@ -70,6 +73,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Trials) {
         verdicts.extend(trials::print(seeds, options.full));
+    }
+    if wanted(Part::Kernel) {
+        kernel::print(seeds);
     }
     let met = verdicts.iter().filter(|verdict| verdict.met).count();
     let secs = start.elapsed().as_secs_f64();

@@ -20,11 +20,11 @@ const DELAY: f64 = 1e-4;
 pub struct Case {
     pub name: &'static str,
     /// Least and greatest poll interval, as powers of two seconds.
-    poll: (i8, i8),
+    pub poll: (i8, i8),
     /// How many packets accuracy is worth to us.
     packets: f64,
     /// Random walk of the frequency, per root second.
-    wander: f64,
+    pub wander: f64,
     /// The network comes back after so many seconds and stays for so many.
     network: Option<(f64, f64)>,
     /// chrony's error for each jitter, in seconds.
@@ -98,7 +98,8 @@ pub const CASES: [Case; 5] = [
 ];
 
 impl Case {
-    fn world(&self, jitter: f64, seed: u64) -> World {
+    /// One of its worlds.
+    pub fn world(&self, jitter: f64, seed: u64) -> World {
         let link = Link::new(DELAY, Queueing::Exponential(jitter));
         let world = World::new(Server::new(link).poll(self.poll.0, self.poll.1))
             .seed(seed)

@@ -1,6 +1,8 @@
-//! The first and only process of a guest: makes the calls of `/script` on the guest's kernel and
-//! writes the trace of them to the debug port.
+//! The first process of a guest: makes the calls of `/script` on the guest's kernel and writes the
+//! trace of them to the debug port, or runs `/program` and writes what that did.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod programs;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod scripts;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
@@ -9,7 +11,11 @@ mod sys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 fn main() -> std::io::Result<()> {
     sys::use_ports()?;
-    let code = match scripts::run() {
+    let done = match programs::arguments() {
+        Some(arguments) => programs::run(&arguments),
+        None => scripts::run(),
+    };
+    let code = match done {
         Ok(()) => truechimer_tests::guest::DONE,
         Err(error) => {
             sys::write_line(&format!("error: {error:#}"));

@@ -30,8 +30,9 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the kernel counts processor cycles, which it does not trust from the beginning.
-fn use_tsc() -> Result<()> {
+/// Waits until the kernel counts processor cycles, which it does not trust from the beginning; that
+/// it does so from then on resets what `ntp_adjtime` set.
+pub fn use_tsc() -> Result<()> {
     const FILE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     sys::mount_sysfs().context("mount /sys")?;
     for _ in 0..100 {

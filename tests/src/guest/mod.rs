@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::finish;
+use crate::process::{finish, output};
 use crate::{binaries, scratch};
 
 /// Where a guest writes its lines, octet by octet.
@@ -56,6 +56,21 @@ impl Guest {
     pub fn with_file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((path.to_owned(), content.into()));
         self
+    }
+
+    /// Adds a program as `/program`, with the libraries that it is linked with.
+    ///
+    /// # Errors
+    /// If one of them cannot be found or read.
+    pub fn with_program(self, program: &Path) -> Result<Self> {
+        let listed = output(Command::new("ldd").arg(program))?;
+        // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x7f..)`, and the loader by its path alone.
+        let words = listed.lines().flat_map(str::split_whitespace);
+        let libraries = words.filter(|word| word.starts_with('/')).map(|path| (&path[1..], path));
+        let program = program.to_str().context("a path that is no text")?;
+        [("program", program)].into_iter().chain(libraries).try_fold(self, |guest, (name, path)| {
+            Ok(guest.with_file(name, fs::read(path).with_context(|| path.to_owned())?))
+        })
     }
 
     /// Boots it, for the lines that it writes to [`DEBUG_PORT`] until it is [`DONE`].

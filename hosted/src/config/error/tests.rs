@@ -46,7 +46,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         r#"clok = "kernel""#,
-        "1:1: unknown key `clok`, expected one of `clock`, `control`, `step_threshold`, \
+        "1:1: unknown key `clok`, expected one of `clock`, `discipline`, `control`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
          `listen`, `software_clock`, `local`, `log`",
     ),
@@ -82,13 +82,13 @@ const FILES: &[(&str, &str)] = &[
     ("[local]\nstrata = 1", "2:1: unknown key `strata`, expected `stratum`"),
     (
         "[ntp]\nx = 1",
-        "1:2: unknown key `ntp`, expected one of `clock`, `control`, `step_threshold`, \
+        "1:2: unknown key `ntp`, expected one of `clock`, `discipline`, `control`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
          `listen`, `software_clock`, `local`, `log`",
     ),
     (
         "\"\\u001b[31m\" = 1",
-        "1:1: unknown key `�[31m`, expected one of `clock`, `control`, `step_threshold`, \
+        "1:1: unknown key `�[31m`, expected one of `clock`, `discipline`, `control`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
          `listen`, `software_clock`, `local`, `log`",
     ),
@@ -180,6 +180,11 @@ const FILES: &[(&str, &str)] = &[
         "clock = \"software\"\n[software_clock]\nfrequency = -100000.5",
         "3:13: frequency = -100000.5 is out of range: -100000 to 100000 are allowed",
     ),
+    (
+        r#"discipline = "PLL""#,
+        r#"1:14: discipline = "PLL" is unknown: "native" and "kernel" are allowed"#,
+    ),
+    ("discipline = 1", "1:14: invalid type: integer `1`, expected a string"),
     (
         r#"clock = "kernl""#,
         r#"1:9: clock = "kernl" is unknown: "kernel" and "software" are allowed"#,

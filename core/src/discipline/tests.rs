@@ -2,6 +2,7 @@ use super::*;
 use crate::clock::ClockError;
 use crate::config::SelectOptions;
 use crate::select::{Candidate, Selection};
+use crate::timex::SoftwareClock;
 
 fn consensus(offset: Span, frequency: FreqOffset) -> Consensus {
     let candidate = Candidate {
@@ -131,4 +132,84 @@ fn a_late_reply_is_not_taken_for_the_next_one() {
     let gained = Span::from_micros(26 * 145);
     let free = discipline.free_run(now(26).wall);
     assert!((free + gained - now(26).wall).abs() < Span::from_micros(1));
+}
+
+/// A clock with a loop of its own, told what a discipline says.
+fn obey(clock: &mut SoftwareClock, at: Instant, command: ClockCommand) -> ClockReply {
+    match command {
+        ClockCommand::Step(by) => {
+            clock.step(at, by);
+            ClockReply::Stepped { by, now: clock.read(at) }
+        }
+        ClockCommand::Adjust { frequency, slew } => {
+            let rate = clock.unlock(at, frequency + slew);
+            ClockReply::Adjusted { at: clock.read(at), rate }
+        }
+        ClockCommand::Lock { frequency, offset, poll } => {
+            let frequency = clock.lock(at, frequency, offset, poll);
+            ClockReply::Locked { at: clock.read(at), offset, poll, frequency }
+        }
+        ClockCommand::Status(_) => ClockReply::StatusSet,
+    }
+}
+
+#[test]
+fn the_loop_of_a_clock_is_given_what_is_left() {
+    let config = Config { discipline: DisciplineMode::Kernel, ..Config::default() };
+    let mut discipline = Discipline::new(&config, now(0));
+    let mut clock = SoftwareClock::new(now(0).mono, now(0).wall);
+    let fast = FreqOffset::from_ppm(-20);
+    // At the start 40 ms behind, and 20 ppm fast.
+    let truth = consensus(Span::from_millis(40), fast);
+    let mut commands = std::vec::Vec::new();
+    for count in 1..=100 {
+        let at = now(64 * count).mono;
+        while let Some(due) = discipline.deadline().filter(|due| *due < at) {
+            let local = Now { mono: due, wall: clock.read(due) };
+            assert_eq!(discipline.watch(local, None), None);
+            let command = discipline.handle_timeout(local).unwrap();
+            let reply = obey(&mut clock, due, command);
+            discipline.handle_reply(due, &reply);
+        }
+        let read = |clock: &SoftwareClock| Now { mono: at, wall: clock.read(at) };
+        assert_eq!(discipline.watch(read(&clock), None), None, "{count}");
+        let time = discipline.free_run(clock.read(at));
+        let apart = time - now(64 * count).wall;
+        assert!(apart.abs() < Span::from_nanos(100), "the books are {apart:.9} off");
+        // What the sources say of free-running time, at this time.
+        let elapsed = Span::from_secs(64 * count);
+        let offset = Span::from_millis(40) + fast.gain(elapsed, 0).0;
+        let consensus = Consensus { offset, ..truth };
+        let interval = Span::from_secs(64);
+        let command = discipline.steer(read(&clock), consensus, time, interval, count > 8).unwrap();
+        commands.push(command);
+        let reply = obey(&mut clock, at, command);
+        discipline.handle_reply(at, &reply);
+    }
+    let locked = |command: &&ClockCommand| matches!(command, ClockCommand::Lock { .. });
+    let first = commands.iter().find(locked).unwrap();
+    let ClockCommand::Lock { frequency: Some(frequency), poll: 6, .. } = *first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(frequency, fast, "it begins where the frequency is known to be");
+    let open = commands.iter().position(|command| locked(&command)).unwrap();
+    assert!(open >= 8 && commands[open..].iter().all(|command| locked(&command)), "{commands:?}");
+    assert_eq!(discipline.mode(), DisciplineMode::Kernel);
+    let left = discipline.offset(clock.read(now(6_400).mono)).unwrap();
+    assert!(left.abs() < Span::from_micros(1), "{left:.9}");
+
+    // Half a second is more than it takes.
+    let far = Consensus { offset: truth.offset + Span::from_millis(510), ..truth };
+    let at = now(6_464);
+    let local = Now { mono: at.mono, wall: clock.read(at.mono) };
+    let time = discipline.free_run(local.wall);
+    let far = Consensus { offset: far.offset + fast.gain(Span::from_secs(6_464), 0).0, ..far };
+    let command = discipline.steer(local, far, time, Span::from_secs(64), true).unwrap();
+    assert!(matches!(command, ClockCommand::Adjust { .. }), "{command:?}");
+    let reply = obey(&mut clock, at.mono, command);
+    discipline.handle_reply(at.mono, &reply);
+    assert_eq!(discipline.mode(), DisciplineMode::Native);
+    let later = clock.read(now(6_500).mono);
+    let apart = discipline.free_run(later) - now(6_500).wall;
+    assert!(apart.abs() < Span::from_nanos(100), "the books are {apart:.9} off");
 }

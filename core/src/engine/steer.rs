@@ -105,6 +105,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                         }
                         self.event(Event::AdjfreqFailed);
                     }
+                    ClockCommand::Lock { .. } => self.event(Event::AdjfreqFailed),
                     ClockCommand::Status(_) => {}
                 }
                 self.update_sync(now);

@@ -154,4 +154,25 @@ mod tests {
         assert!(!Request::READ.is_privileged());
         assert!(!Request::SingleShotRemaining.is_privileged());
     }
+
+    // ntpd's: the time constant is the poll exponent, and the frequency is locked to beyond it.
+    #[test]
+    fn what_a_loop_is_told() {
+        let held = Status::UNSYNC | Status::INS | Status::FREQHOLD | Status::FLL;
+        for (poll, constant, fll) in
+            [(-4, 0, false), (6, 6, false), (10, 10, false), (11, 10, true)]
+        {
+            let settings = Settings::lock(Span::from_millis(-3), poll, held);
+            let mut status = Status::UNSYNC | Status::INS | Status::PLL;
+            status.set(Status::FLL, fll);
+            let expected = Settings {
+                status: Some(status),
+                resolution: Some(Resolution::Nano),
+                constant: Some(Constant::Time(constant)),
+                offset: Some(Span::from_millis(-3)),
+                ..Settings::NONE
+            };
+            assert_eq!(settings, expected, "{poll}");
+        }
+    }
 }

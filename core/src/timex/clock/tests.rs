@@ -348,3 +348,29 @@ fn reads_before_the_last_change() {
     clock.steer(after_secs(8), FreqOffset::from_ppm(-100));
     assert_eq!(ahead(&clock, after_secs(11)), Span::from_micros(4_999_900));
 }
+
+#[test]
+fn what_a_loop_was_given_ends_with_it() {
+    let at = |secs| Instant::default() + Span::from_secs(secs);
+    let start = WallTime::from_unix(1_790_000_000, 0);
+    let mut clock = SoftwareClock::new(at(0), start);
+    let offset = Span::from_millis(10);
+    clock.steer(at(0), FreqOffset::from_ppm(-90));
+    let frequency = FreqOffset::from_ppm(30);
+    assert_eq!(clock.lock(at(0), Some(frequency), offset, 0), frequency);
+    // 30 us a second, and a quarter of the offset in each, whose seconds are the clock's own.
+    let gained = |clock: &SoftwareClock, secs| clock.read(at(secs)) - start - Span::from_secs(secs);
+    let third = gained(&clock, 3) - Span::from_micros(90);
+    assert!((third - Span::from_nanos(4_375_000)).abs() < Span::from_micros(10), "{third:.9}");
+    let faster = clock.lock(at(64), None, offset, 0);
+    assert!(faster > frequency, "it learns from the offset");
+
+    let rate = FreqOffset::from_ppm(5);
+    assert_eq!((clock.unlock(at(65), rate), clock.frequency()), (rate, rate));
+    let before = clock.read(at(66));
+    let passed = clock.read(at(166)) - before - Span::from_secs(100);
+    assert_eq!(passed, Span::from_micros(500), "nothing is corrected any more");
+    let reply = clock.ntp_adjtime(at(166), &Request::READ);
+    let status = reply.map(|reply| reply.timex.status);
+    assert_eq!(status.map(|status| status & Status::SETTABLE), Ok(Status::UNSYNC));
+}

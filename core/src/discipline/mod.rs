@@ -237,14 +237,15 @@ impl Discipline {
     }
 
     /// Whether offsets are for the clock's own loop: from when offset and frequency are as right as
-    /// it keeps them, for it mends both slowly, and the one at the expense of the other.
+    /// it keeps them until somebody else moves the clock, for it mends both slowly, and the one at the expense of the other.
     fn may_lock(&self, consensus: &Consensus, offset: Span, poll: i8) -> bool {
         let secs = libm::exp2(f64::from(poll.clamp(0, LONGEST_LOOP)) + LOOP_TIME);
         let noise = consensus.offset_deviation / secs;
         let kept = LOOP_MARGIN * (noise + consensus.selected.wander * libm::sqrt(secs));
         let is_right =
             || consensus.frequency_deviation.max(offset.abs().as_secs_f64() / secs) <= kept;
-        self.mode == DisciplineMode::Kernel && (self.free_run.is_locked() || is_right())
+        let is_in_use = self.free_run.is_locked() && self.jump.is_none();
+        self.mode == DisciplineMode::Kernel && (is_in_use || is_right())
     }
 
     /// The operator wants the clock to step by what it is behind, whatever the policy; `held` only

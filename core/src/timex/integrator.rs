@@ -43,8 +43,9 @@ impl Integrator {
             i128::from(seconds) * i128::from(NANOS_PER_SEC) - i128::from(self.time.subsec_nanos());
         let wanted = wanted.saturating_mul(SECOND.into()) - i128::from(self.rest);
         let rate = i128::from(SECOND) + i128::from(self.rate);
-        let elapsed = -(-wanted).div_euclid(rate);
-        self.anchor + Span::from_nanos(i64::try_from(elapsed).unwrap_or(i64::MAX))
+        let elapsed = (-wanted).checked_div_euclid(rate).map(i128::saturating_neg);
+        let nanos = elapsed.and_then(|elapsed| i64::try_from(elapsed).ok()).unwrap_or(i64::MAX);
+        self.anchor + Span::from_nanos(nanos)
     }
 
     pub(super) fn move_anchor(&mut self, at: Instant) {

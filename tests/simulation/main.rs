@@ -1,7 +1,9 @@
-//! The worlds of `worlds/`, each with one thing wrong, and what must come of each.
+//! The worlds of `worlds/`, each with one thing wrong, and what must come of each; and what is
+//! measured over many.
 
 mod asymmetry;
 mod bounds;
+mod yardstick;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,12 +25,17 @@ fn main() -> Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&path).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let asymmetry = Trial::test("static_asymmetry", || {
-        asymmetry::run().map_err(|error| Failed::from(format!("{error:#}")))
+    let measured: [(&str, fn() -> Result<()>); 5] = [
+        ("static_asymmetry", asymmetry::run),
+        ("bounds", bounds::run),
+        ("as_good_as_sixty_filters", yardstick::steady),
+        ("recovers_from_faults_like_sixty_filters", yardstick::faults),
+        ("eight_filters_do_nearly_as_well", yardstick::small),
+    ];
+    let measured = measured.into_iter().map(|(name, run)| {
+        Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let bounds =
-        Trial::test("bounds", || bounds::run().map_err(|error| Failed::from(format!("{error:#}"))));
-    libtest_mimic::run(&Arguments::from_args(), trials.chain([asymmetry, bounds]).collect()).exit()
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(measured).collect()).exit()
 }
 
 fn run(path: &Path) -> Result<()> {

@@ -8,7 +8,8 @@
 //! - `limits`: size, memory, wake-ups;
 //! - `footprint`: what parts of the core take on a microcontroller, and the same bits there;
 //! - `preload`: what simulators that replace libc's calls rely on, and one of them;
-//! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]).
+//! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]); the estimator
+//!   beside the prototype ([`yardstick`]).
 //!
 //! Nothing here changes the clock of the machine: the daemon runs with `clock = "software"`,
 //! chronyd with `-x`, and what would adjust a clock unasked, or is to be refused it, is confined to
@@ -28,6 +29,7 @@ pub mod sim;
 pub mod timex;
 pub mod trial;
 mod wait;
+pub mod yardstick;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;

@@ -59,7 +59,7 @@ fn slews_what_is_small_and_ends_it_in_time() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::from_ppm(20));
     let command =
-        discipline.steer(now(10), behind, now(10).wall, Span::from_secs(16), true).unwrap();
+        discipline.steer(now(10), behind, now(10).wall, Span::from_secs(64), true).unwrap();
     let ClockCommand::Adjust { frequency, slew } = command else { panic!("{command:?}") };
     assert_eq!(frequency, FreqOffset::from_ppm(20));
     assert!((slew.as_ppm() - 125.0).abs() < 1e-6);

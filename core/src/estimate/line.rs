@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn noisy_delays_tell_the_frequency_as_well_as_they_can() {
         const SEEDS: u64 = 100;
-        let (mut sum, mut normalized) = (0.0, [0.0; 3]);
+        let (mut sum, mut delays, mut normalized) = (0.0, 0.0, [0.0; 3]);
         for seed in 1..=SEEDS {
             let mut rng = Rng::new(seed);
             let gain = 1e-6;
@@ -276,6 +276,7 @@ mod tests {
             let Filter { state, variance, .. } = line.unwrap().filter(&reference(end));
             let truth = [1e3 + end, 1e3 - end, 1.0];
             sum += f64::from(state[2] - 1.0).abs();
+            delays += (f64::from(state[FORTH]) - truth[FORTH]).abs();
             for place in 0..3 {
                 let error = f64::from(state[place]) - truth[place];
                 normalized[place] += error * error / f64::from(variance[place]);
@@ -284,6 +285,9 @@ mod tests {
         // A numerical integration of the exact likelihood, for delays of a known mean, gives 0.30.
         let mean = sum / SEEDS as f64;
         assert!(mean < 0.36, "{mean} ppm");
+        // 0.2 ms by the frequency, and as much by the least of 45 delays of 10 ms on average.
+        let mean = delays / SEEDS as f64;
+        assert!(mean < 500.0, "{mean} us");
         for one in normalized.map(|sum| sum / SEEDS as f64) {
             assert!((0.6..1.6).contains(&one), "{normalized:?}");
         }

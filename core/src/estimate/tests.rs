@@ -1,83 +1,13 @@
-//! The estimator in small worlds, beside the yardstick.
+//! The estimator, sample by sample. How good it is in whole worlds is measured in `tests/`.
 
 pub(super) mod world;
-mod yardstick;
 
-use std::{println, vec};
+use std::println;
 
 use proptest::prelude::*;
 
-use self::world::{Errors, Fault, Rng, START_OF_TIME, World, at};
-use self::yardstick::Yardstick;
+use self::world::{Rng, START_OF_TIME, at};
 use super::*;
-
-/// Geometric means over seeds of the estimator's errors and of their ratios to the yardstick's.
-fn compare<const KINDS: usize>(world: World, seeds: u64) -> (Errors, f64) {
-    let (mut offset, mut frequency, mut normalized, mut ratio) = (0.0, 0.0, 0.0, 0.0);
-    for seed in 1..=seeds {
-        let world = World { seed, ..world };
-        let ours = world.run(&mut Estimator::<KINDS>::new(FreqOffset::ZERO));
-        let theirs = world.run(&mut Yardstick::new());
-        offset += libm::log(ours.offset);
-        frequency += libm::log(ours.frequency);
-        normalized += ours.normalized;
-        ratio += libm::log(ours.offset / theirs.offset);
-    }
-    let seeds = seeds as f64;
-    let errors = Errors {
-        offset: libm::exp(offset / seeds),
-        frequency: libm::exp(frequency / seeds),
-        normalized: normalized / seeds,
-    };
-    (errors, libm::exp(ratio / seeds))
-}
-
-#[test]
-fn as_good_as_sixty_filters() {
-    let mut logs = vec![];
-    println!("wander  jitter  RMS offset  frequency  normalized  of the yardstick's");
-    for wander in [1e-9, 1e-8] {
-        for jitter in [1e-5, 1e-4, 1e-3] {
-            let world = World { wander, jitter, fault: Fault::None, length: 60_000, seed: 0 };
-            let (Errors { offset, frequency, normalized }, ratio) = compare::<ALL_KINDS>(world, 2);
-            println!(
-                "{wander:e}    {jitter:e}    {offset:.3e}   {frequency:.2e}    {normalized:5.2}  {ratio:15.3}"
-            );
-            assert!((0.5..2.0).contains(&normalized), "stated deviations are off");
-            assert!(ratio < 1.15);
-            logs.push(libm::log(ratio));
-        }
-    }
-    let mean = libm::exp(logs.iter().sum::<f64>() / logs.len() as f64);
-    println!("geometric mean of the ratios {mean:.3}");
-    assert!(mean <= 1.05);
-}
-
-#[test]
-fn recovers_from_faults_like_sixty_filters() {
-    println!("fault           RMS offset in 6000 s  of the yardstick's");
-    for (fault, limit) in [
-        (Fault::Frequency(1e-6), 6e-5),
-        (Fault::Frequency(-1e-5), 2e-4),
-        // A step is not seen for up to 64 s, and not believed for 4 s, of the 6000 s.
-        (Fault::Phase(0.1), 0.1 * 0.12),
-        (Fault::Phase(-0.001), 0.001 * 0.12),
-        (Fault::Burst(0.01), 3e-5),
-        (Fault::Route(0.02), 3e-5),
-    ] {
-        let world = World { wander: 1e-9, jitter: 1e-4, fault, length: 36_000, seed: 0 };
-        let (Errors { offset, .. }, ratio) = compare::<ALL_KINDS>(world, 3);
-        println!("{fault:?}  {offset:.3e}  {ratio:.3}");
-        assert!(offset < limit && ratio < 1.2, "{fault:?}: {offset:e}, {ratio}");
-    }
-}
-
-#[test]
-fn two_kinds_do_nearly_as_well() {
-    let world = World { wander: 1e-8, jitter: 1e-4, fault: Fault::None, length: 60_000, seed: 0 };
-    let (_, ratio) = compare::<2>(world, 2);
-    assert!(ratio < 1.05, "{ratio}");
-}
 
 #[test]
 fn sizes() {

@@ -15,10 +15,11 @@ const BURST_SPACING: Span = Span::from_secs(2);
 const BURST_ANSWERS: u32 = 4;
 /// After the burst the distance grows by 6/5 with each answer until it is the least interval.
 const RAMP: (i64, i64) = (6, 5);
-/// The interval grows by at most 30 % with an answer, and falls at once.
-const GROWTH_PERCENT: i64 = 130;
-/// Queries that may go unanswered before the distance doubles with each further one.
-const PATIENCE: u32 = 3;
+/// The interval grows by at most 50 % with an answer, and falls at once.
+const GROWTH_PERCENT: i64 = 150;
+/// Queries that may go unanswered before the distance grows fourfold with each further one: what
+/// asks a network that is gone is lost.
+const PATIENCE: u32 = 2;
 /// The first suspension after a server that cannot be used, doubled up to the longest.
 const FIRST_SUSPENSION: Span = Span::from_secs(16);
 /// The longest one: OpenNTPD's error interval.
@@ -126,8 +127,8 @@ impl Poll {
             Some(start) => (start, least),
             None => (self.interval, Span::from_log2_secs(self.max)),
         };
-        let doublings = self.unanswered.saturating_sub(PATIENCE).min(20);
-        jittered(base.times(1 << doublings).min(longest.max(base)), rng)
+        let fourfolds = self.unanswered.saturating_sub(PATIENCE).min(10);
+        jittered(base.times(1 << (2 * fourfolds)).min(longest.max(base)), rng)
     }
 
     /// A usable answer came, with this effect on the estimate. Says what that means for the next
@@ -281,7 +282,7 @@ mod tests {
         let Schedule::At(grown) = poll.answered(Verdict::Taken, Some(&calm), later) else {
             panic!()
         };
-        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 130);
+        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 150);
         let violated = poll.answered(Verdict::Violated, Some(&calm), later);
         assert_eq!(violated, Schedule::Within(Span::from_secs(2)));
         assert_eq!(poll.interval(), grown);
@@ -310,8 +311,8 @@ mod tests {
                 poll.next(&mut rng).as_secs_f64() / 1.02
             })
             .collect();
-        assert!(gaps[..3].iter().all(|gap| *gap <= 64.0));
-        assert!(gaps[3] > 120.0 && gaps[4] > 250.0);
+        assert!(gaps[..2].iter().all(|gap| *gap <= 64.0));
+        assert!(gaps[2] > 250.0 && gaps[3] > 1_000.0);
         assert!(gaps.iter().all(|gap| *gap <= 1_024.0));
     }
 

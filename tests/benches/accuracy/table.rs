@@ -12,6 +12,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// `found` is to be `least` at least.
+    pub fn at_least(what: &str, found: f64, least: f64) -> Self {
+        Self { what: format!("{what}: {found:.6} is to be {least} at least"), met: found >= least }
+    }
+
     /// `found` is to be `most` at most.
     pub fn at_most(what: &str, found: f64, most: f64) -> Self {
         // A figure that is none does not meet anything.

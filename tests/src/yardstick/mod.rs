@@ -5,16 +5,18 @@
 //! theta = U − t, the negative of the product's, its state is [theta, omega, base delay], and its
 //! unit is the second.
 
-use std::vec::Vec;
+mod world;
 
 use libm::{erfc, exp, log, log10, sqrt};
+
+pub use world::{Errors, Fault, Subject, World};
 
 const WANDERS: [f64; 10] = [3e-11, 1e-10, 3e-10, 1e-9, 3e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6];
 const OUTLIER_SCALES: [f64; 4] = [10.0, 100.0, 1e3, 1e4];
 /// How theta enters what is seen of a direction, there and back.
 const SIGNS: [f64; 2] = [-1.0, 1.0];
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Kind {
     gaussian: bool,
     rho: f64,
@@ -45,7 +47,7 @@ fn erfcx(x: f64) -> f64 {
 
 /// Hazard, variance and ln Φ of a normal variable below z, the last without −z²/2 for z < 0.
 fn truncated(z: f64) -> (f64, f64, f64) {
-    let root = core::f64::consts::SQRT_2;
+    let root = std::f64::consts::SQRT_2;
     if z >= 0.0 {
         let mass = 0.5 * erfc(-z / root);
         let hazard = 0.398_942_280_401_432_7 * exp(-0.5 * z * z) / mass;
@@ -59,14 +61,17 @@ fn truncated(z: f64) -> (f64, f64, f64) {
 }
 
 /// The sample: its time, u = t2 − U1, d = U4 − t3, and half of U4 − U1.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Sample {
+    /// When, in seconds.
     pub time: f64,
+    /// There and back.
     pub seen: [f64; 2],
+    /// Half of the time that it took.
     pub half: f64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Filter {
     kind: Kind,
     wander: f64,
@@ -119,7 +124,7 @@ impl Filter {
         };
         let mut parts = Vec::new();
         if self.kind.gaussian {
-            let power = -0.5 * nu * nu / s - 0.5 * log(core::f64::consts::TAU * s);
+            let power = -0.5 * nu * nu / s - 0.5 * log(std::f64::consts::TAU * s);
             parts.push((power, nu, 0.0));
         } else {
             parts.push(delayed(jitter));
@@ -169,6 +174,8 @@ impl Filter {
     }
 }
 
+/// The bank.
+#[derive(Debug)]
 pub struct Yardstick {
     filters: Vec<Filter>,
     first: Vec<Sample>,
@@ -180,7 +187,15 @@ pub struct Yardstick {
     window: Vec<[f64; 2]>,
 }
 
+impl Default for Yardstick {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Yardstick {
+    /// One that has seen nothing.
+    #[must_use]
     pub fn new() -> Self {
         let mut filters = Vec::new();
         for (place, kind) in KINDS.into_iter().enumerate() {
@@ -242,7 +257,7 @@ impl Yardstick {
 
     fn best(&self) -> usize {
         let weight = |place: &usize| self.filters[*place].log_weight;
-        (0..self.filters.len()).max_by(|a, b| weight(a).total_cmp(&weight(b))).unwrap()
+        (0..self.filters.len()).max_by(|a, b| weight(a).total_cmp(&weight(b))).unwrap_or_default()
     }
 
     fn step(&mut self, sample: &Sample) -> bool {
@@ -322,7 +337,7 @@ impl Yardstick {
     fn respawn(&mut self) {
         for kind in self.filters.chunks_mut(WANDERS.len()) {
             let by_weight = |a: &&Filter, b: &&Filter| a.log_weight.total_cmp(&b.log_weight);
-            let heir = *kind.iter().max_by(by_weight).unwrap();
+            let Some(heir) = kind.iter().max_by(by_weight).copied() else { continue };
             for filter in kind {
                 let finite = filter.x[0].is_finite() && filter.p[0][0].is_finite();
                 if filter.log_weight < heir.log_weight - 15.0 || !finite {
@@ -410,6 +425,7 @@ impl Yardstick {
     }
 
     /// Theta at the free-running time `time`, and omega; once four samples were taken.
+    #[must_use]
     pub fn output(&self, time: f64) -> (f64, f64) {
         let (mut total, mut theta, mut omega) = (0.0, 0.0, 0.0);
         for filter in &self.filters {

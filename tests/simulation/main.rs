@@ -12,6 +12,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use truechimer_tests::sim::World;
 
+type Run = fn() -> Result<()>;
+
 /// Each world is run with its own seed and the next ones.
 const SEEDS: u64 = 3;
 
@@ -25,7 +27,7 @@ fn main() -> Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&path).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let measured: [(&str, fn() -> Result<()>); 5] = [
+    let measured: [(&str, Run); 5] = [
         ("static_asymmetry", asymmetry::run),
         ("bounds", bounds::run),
         ("as_good_as_sixty_filters", yardstick::steady),

@@ -109,8 +109,7 @@ impl Discipline {
     /// The clock did as it was told.
     fn done(&mut self) {
         if self.awaited.take().is_some_and(|awaited| awaited.corrects) {
-            self.corrected = true;
-            self.steps_left = self.steps_left.map(|left| left.saturating_sub(1));
+            self.corrections = self.corrections.saturating_add(1);
             self.jump.take_if(|jump| jump.confirmed);
         }
     }

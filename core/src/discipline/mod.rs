@@ -59,12 +59,10 @@ pub struct Discipline {
     frequency: FreqOffset,
     /// When the slew in progress ends.
     slew_end: Option<Instant>,
-    /// A correction has been made.
-    corrected: bool,
-    /// Whether there are steps at all.
-    may_ever_step: bool,
-    /// So many further corrections may be steps.
-    steps_left: Option<u32>,
+    /// So many corrections have been made.
+    corrections: u32,
+    /// So many, the first ones, may be steps.
+    step_limit: Option<u32>,
     panic: Panic,
     watch: Watch,
     /// Somebody else moved the clock, and it has not been corrected since.
@@ -87,9 +85,8 @@ impl Discipline {
             free_run: FreeRun::new(now.wall, config.frequency),
             frequency: config.frequency,
             slew_end: None,
-            corrected: false,
-            may_ever_step: config.step_limit != Some(0),
-            steps_left: config.step_limit,
+            corrections: 0,
+            step_limit: config.step_limit,
             panic: Panic::new(config.panic_threshold),
             watch: Watch::new(config.counter, now),
             jump: None,
@@ -97,6 +94,14 @@ impl Discipline {
             lost_reply: false,
             target: None,
         }
+    }
+
+    /// Follows another policy from now on; the clock is the same.
+    pub fn configure(&mut self, config: &Config) {
+        self.step_threshold = config.step_threshold;
+        self.step_limit = config.step_limit;
+        self.max_slew = config.max_slew.abs();
+        self.panic.set_threshold(config.panic_threshold);
     }
 
     /// Free-running time when the local clock shows `local`.
@@ -129,7 +134,7 @@ impl Discipline {
 
     /// Whether the next correction sets out anew: it is the first, or the first since a jump.
     pub const fn is_unsettled(&self) -> bool {
-        !self.corrected || self.jump.is_some()
+        self.corrections == 0 || self.jump.is_some()
     }
 
     /// Whether it is not known what the clock is worth: somebody else moved it, or it may or may
@@ -214,12 +219,14 @@ impl Discipline {
             return None;
         }
         let claimed = self.jump.unwrap_or_default().unexplained(offset);
-        if self.corrected && self.panic.judge(claimed) {
+        if self.corrections > 0 && self.panic.judge(claimed) {
             return None;
         }
         let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         let poll = log2_secs(interval);
-        let may_step = self.steps_left != Some(0) || (self.jump.is_some() && self.may_ever_step);
+        let may_step = self
+            .step_limit
+            .is_none_or(|limit| self.corrections < limit || (self.jump.is_some() && limit > 0));
         let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
         } else if settled && offset.abs() <= LOOP_RANGE && self.may_lock(&consensus, offset, poll) {

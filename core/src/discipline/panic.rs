@@ -18,6 +18,11 @@ impl Panic {
         Self { threshold, held: false }
     }
 
+    /// From the next claim on.
+    pub const fn set_threshold(&mut self, threshold: Option<Span>) {
+        self.threshold = threshold;
+    }
+
     /// Whether the clock is held.
     pub const fn is_held(&self) -> bool {
         self.held

@@ -28,7 +28,7 @@ impl<const PEERS: usize> Engine<PEERS> {
 
     /// A peer's first answer since the clock was moved tells what that was.
     pub(super) fn explain_jump(&mut self, id: PeerId, exchange: &Exchange) {
-        let Some(associate) = self.peers.get(usize::from(id.0)) else { return };
+        let Some(associate) = self.associate(id) else { return };
         let peer = &associate.peer;
         let Some(estimate) = peer.estimator.estimate().filter(|_| peer.estimator.can_judge())
         else {

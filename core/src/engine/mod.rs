@@ -2,6 +2,7 @@
 
 mod jump;
 mod report;
+mod roster;
 mod snapshot;
 mod steer;
 mod sync;
@@ -15,9 +16,10 @@ use chacha20::rand_core::SeedableRng;
 use heapless::{Deque, Vec};
 
 use self::report::Report;
+use self::roster::slot;
 use self::sync::Sync;
 use crate::clock::{ClockCommand, ClockError, ClockReply};
-use crate::config::{Config, PeerConfig};
+use crate::config::Config;
 use crate::discipline::Discipline;
 use crate::estimate::Verdict;
 use crate::event::{Event, NotSyncedReason};
@@ -27,6 +29,7 @@ use crate::select::{Selection, Standing};
 use crate::system::SystemState;
 use crate::units::{Instant, Now, Span};
 
+pub use roster::TooManyPeers;
 pub use snapshot::{PeerSnapshot, Snapshot};
 
 /// What one input may bring about at most.
@@ -36,10 +39,6 @@ const QUEUE: usize = 2 * MAX_OUTPUTS;
 /// First queries of different peers are this far apart.
 const STAGGER: Span = Span::from_millis(100);
 
-/// The table of peers is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyPeers;
-
 /// An NTP client and the state of the clock that it disciplines, for up to `PEERS` peers.
 ///
 /// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
@@ -47,6 +46,8 @@ pub struct TooManyPeers;
 #[derive(Debug)]
 pub struct Engine<const PEERS: usize> {
     peers: Vec<Associate, PEERS>,
+    /// So many peers were removed, modulo what ids can tell apart.
+    generation: u16,
     selection: Selection<PEERS>,
     discipline: Discipline,
     sync: Sync,
@@ -59,6 +60,7 @@ pub struct Engine<const PEERS: usize> {
 
 #[derive(Debug)]
 struct Associate {
+    id: PeerId,
     peer: Peer,
     /// What the last selection made of it, if it was a candidate.
     standing: Standing,
@@ -86,6 +88,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
         Self {
             peers: Vec::new(),
+            generation: 0,
             selection: Selection::new(config.min_sources),
             discipline: Discipline::new(config, now),
             sync: Sync::new(config),
@@ -95,25 +98,6 @@ impl<const PEERS: usize> Engine<PEERS> {
             rng: ChaCha8Rng::from_seed(seed),
             outputs: Deque::new(),
         }
-    }
-
-    /// Adds a peer, which is asked at once, or a little later if others were just added.
-    ///
-    /// # Errors
-    /// There are `PEERS` already.
-    pub fn add_peer(&mut self, now: Now, config: &PeerConfig) -> Result<PeerId, TooManyPeers> {
-        let place = self.peers.len();
-        let first_query = now.mono + STAGGER.times(place as i64);
-        let frequency = self.discipline.frequency();
-        self.peers
-            .push(Associate {
-                peer: Peer::new(config, first_query, frequency, self.packets),
-                standing: Standing::Waiting,
-                received: Stamp::default(),
-                unconfirmed: false,
-            })
-            .map_err(|_| TooManyPeers)?;
-        Ok(PeerId(place as u16))
     }
 
     /// When [`Input::Timeout`] is due next. One due timer is handled at a time: repeat while this
@@ -181,8 +165,16 @@ impl<const PEERS: usize> Engine<PEERS> {
         self.sync.system(now, self.discipline.offset(now.wall).unwrap_or_default(), doubtful)
     }
 
+    fn associate(&self, id: PeerId) -> Option<&Associate> {
+        self.peers.iter().find(|associate| associate.id == id)
+    }
+
+    fn associate_mut(&mut self, id: PeerId) -> Option<&mut Associate> {
+        self.peers.iter_mut().find(|associate| associate.id == id)
+    }
+
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
-        self.peers.get_mut(usize::from(id.0)).map(|associate| &mut associate.peer)
+        self.associate_mut(id).map(|associate| &mut associate.peer)
     }
 
     fn push(&mut self, output: Output) {
@@ -217,15 +209,11 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     fn poll_peer(&mut self, now: Now) {
-        let deadlines = self.peers.iter().map(|associate| associate.peer.deadline());
-        let Some((place, _)) = deadlines.enumerate().min_by_key(|(_, deadline)| *deadline) else {
-            return;
-        };
-        let Some(Associate { peer, .. }) = self.peers.get_mut(place) else { return };
+        let first = self.peers.iter_mut().min_by_key(|associate| associate.peer.deadline());
+        let Some(&mut Associate { id, ref mut peer, .. }) = first else { return };
         if peer.deadline() > now.mono {
             return;
         }
-        let id = PeerId(place as u16);
         match peer.handle_timeout(now, &mut self.rng) {
             Due::Resolve => {
                 self.push(Output::Resolve(id));
@@ -245,7 +233,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         bytes: &[u8],
         busy: Option<Reject>,
     ) {
-        let Some(associate) = self.peers.get_mut(usize::from(id.0)) else { return };
+        let Some(associate) = self.peers.iter_mut().find(|one| one.id == id) else { return };
         let peer = &mut associate.peer;
         let outcome = match busy {
             Some(reason) => peer.ignore(reason),
@@ -273,7 +261,9 @@ impl<const PEERS: usize> Engine<PEERS> {
             Received::Measured { exchange, change } => {
                 associate.received = received;
                 self.explain_jump(id, &exchange);
-                let Some(associate) = self.peers.get_mut(usize::from(id.0)) else { return };
+                let Some(associate) = self.peers.iter_mut().find(|one| one.id == id) else {
+                    return;
+                };
                 let free = free_running(&self.discipline, &exchange);
                 let (verdict, confirmed) = associate.peer.learn(&free, now.mono);
                 associate.unconfirmed &= verdict == Verdict::Violated;
@@ -285,19 +275,18 @@ impl<const PEERS: usize> Engine<PEERS> {
 
     /// Logs what became of a peer, and whether that calls for a report of the bad ones.
     fn peer_changed(&mut self, now: Now, id: PeerId, change: Option<Change>) {
-        let Some(Associate { peer, .. }) = self.peers.get(usize::from(id.0)) else { return };
+        let Some(Associate { peer, .. }) = self.associate(id) else { return };
         let address = peer.address().map(|address| address.ip());
         match (change, address) {
             (Some(Change::Valid), Some(address)) => self.event(Event::PeerValid { address }),
             (Some(Change::Invalid), Some(address)) => {
-                self.selection.forget(usize::from(id.0));
+                self.selection.forget(slot::<PEERS>(id));
                 self.event(Event::PeerInvalid { address });
             }
             _ => {}
         }
         if change.is_some() {
-            let valid = self.peers.iter().filter(|one| one.peer.trust.is_valid()).count() as u16;
-            self.event(Event::PeersValid { valid, all: self.peers.len() as u16 });
+            self.count_valid();
         }
         self.report.consider(now.mono, &self.peers);
     }
@@ -315,11 +304,11 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     fn report_peer(&mut self, place: usize) {
-        let Some(Associate { peer, .. }) = self.peers.get(place) else { return };
+        let Some(&Associate { id, ref peer, .. }) = self.peers.get(place) else { return };
         if peer.is_bad() {
             let address = peer.address().map(|address| address.ip());
             let pool = peer.is_pool();
-            self.push(Output::BadPeer { peer: PeerId(place as u16), address, pool });
+            self.push(Output::BadPeer { peer: id, address, pool });
         }
     }
 }

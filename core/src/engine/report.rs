@@ -29,6 +29,12 @@ impl Report {
         self.pending.next()
     }
 
+    /// The peer at this place is gone; those after it moved up.
+    pub(super) fn removed(&mut self, place: usize) {
+        self.pending.start -= usize::from(place < self.pending.start);
+        self.pending.end -= usize::from(place < self.pending.end);
+    }
+
     /// Starts a report if it is time for one.
     pub(super) fn consider(&mut self, now: Instant, peers: &[Associate]) {
         if self.last.is_some_and(|last| now - last < INTERVAL) {

@@ -46,15 +46,14 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a> {
         let time = self.time;
-        let peers = self.peers.iter().enumerate();
-        peers.map(move |(place, associate)| PeerSnapshot::new(place, associate, time))
+        self.peers.iter().map(move |associate| PeerSnapshot::new(associate, time))
     }
 }
 
 /// A peer at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerSnapshot {
-    /// Its place.
+    /// What inputs and outputs call it.
     pub id: PeerId,
     /// Where it is asked.
     pub address: Option<SocketAddr>,
@@ -85,21 +84,21 @@ pub struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    fn new(place: usize, associate: &Associate, time: WallTime) -> Self {
-        let Associate { peer, standing, received, .. } = associate;
+    fn new(associate: &Associate, time: WallTime) -> Self {
+        let &Associate { id, ref peer, standing, received, .. } = associate;
         Self {
-            id: PeerId(place as u16),
+            id,
             address: peer.address(),
             trust: peer.trust.level(),
             valid: peer.trust.is_valid(),
             reach: peer.trust.reach(),
-            standing: candidate(peer, place, time).err().unwrap_or(*standing),
+            standing: candidate(peer, 0, time).err().unwrap_or(standing),
             options: peer.options,
             interval: peer.poll.interval(),
             poll: peer.poll.exponent(),
             next_query: peer.next_query(),
             remote: peer.remote,
-            received: *received,
+            received,
             estimate: peer.estimator.estimate(),
             counters: peer.counters,
         }

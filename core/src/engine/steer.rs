@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use super::roster::slot;
 use super::{Associate, Engine};
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::MAX_DISTANCE;
@@ -19,12 +20,13 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub(super) fn steer(&mut self, now: Now, sampled: PeerId, local: WallTime) {
         let time = self.discipline.free_run(local);
         let mut candidates: Vec<Candidate, PEERS> = Vec::new();
-        for (index, associate) in self.peers.iter_mut().enumerate() {
+        for associate in &mut self.peers {
             associate.standing = Standing::Waiting;
             if associate.unconfirmed {
                 continue;
             }
-            if let Ok(candidate) = candidate(&associate.peer, index, time) {
+            let slot = slot::<PEERS>(associate.id);
+            if let Ok(candidate) = candidate(&associate.peer, slot, time) {
                 // There is a place for every peer.
                 let _ = candidates.push(candidate);
             }
@@ -36,14 +38,16 @@ impl<const PEERS: usize> Engine<PEERS> {
         if self.discipline.is_unsettled() && self.peers.iter().any(waiting) {
             return;
         }
-        let consensus = self.selection.update(usize::from(sampled.0), time, &candidates);
-        for candidate in &candidates {
-            if let Some(associate) = self.peers.get_mut(candidate.index) {
-                associate.standing = self.selection.standing(candidate.index);
+        let consensus = self.selection.update(slot::<PEERS>(sampled), time, &candidates);
+        for associate in &mut self.peers {
+            let slot = slot::<PEERS>(associate.id);
+            if candidates.iter().any(|candidate| candidate.index == slot) {
+                associate.standing = self.selection.standing(slot);
             }
         }
         let Some(consensus) = consensus else { return };
-        let Some(Associate { peer, .. }) = self.peers.get(consensus.selected.index) else { return };
+        let followed = |one: &&Associate| slot::<PEERS>(one.id) == consensus.selected.index;
+        let Some(Associate { peer, .. }) = self.peers.iter().find(followed) else { return };
         let before = self.discipline.frequency();
         let interval = peer.poll.interval();
         let settled = self.peers.iter().any(|one| one.peer.counters.used >= SETTLED_AFTER);

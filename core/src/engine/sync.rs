@@ -70,16 +70,16 @@ impl Sync {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             synced: false,
-            local_stratum: match config.local_stratum {
-                Some(0) => Some(1),
-                Some(stratum) if stratum >= MAX_STRATUM => Some(MAX_STRATUM - 1),
-                chosen => chosen,
-            },
+            local_stratum: local_stratum(config),
             precision: config.precision,
             followed: None,
             offset: Span::ZERO,
             likely: Likely::default(),
         }
+    }
+
+    pub(super) fn configure(&mut self, config: &Config) {
+        self.local_stratum = local_stratum(config);
     }
 
     pub(super) const fn is_synced(&self) -> bool {
@@ -202,4 +202,8 @@ impl Sync {
         let likely = self.likely.error_after(secs) + offset.abs();
         self.error_bound(now, offset).map(|bound| bound.min(likely))
     }
+}
+
+fn local_stratum(config: &Config) -> Option<u8> {
+    config.local_stratum.map(|stratum| stratum.clamp(1, MAX_STRATUM - 1))
 }

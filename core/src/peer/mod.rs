@@ -42,7 +42,8 @@ const LONGEST_RETRY: Span = Span::from_secs(900);
 /// Addresses of one name that are tried in turn.
 pub const MAX_ADDRESSES: usize = 4;
 
-/// A peer of an engine, by its place.
+/// A peer of an engine. The first ones have the numbers from 0 on; that of one that was removed is not
+/// soon another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PeerId(pub u16);
@@ -163,6 +164,19 @@ impl Peer {
             counters: Counters::default(),
             options: config.select,
         }
+    }
+
+    /// Is asked otherwise from now on, sooner if the interval is to be shorter; the address stays.
+    pub fn configure(&mut self, config: &PeerConfig, now: Instant) {
+        self.options = config.select;
+        if self.poll.configure(config) {
+            self.next_query = self.next_query.min(now + self.poll.interval());
+        }
+    }
+
+    /// Whether it has yet to be asked, or to be resolved, for the first time.
+    pub const fn is_untried(&self) -> bool {
+        self.counters.sent == 0 && self.resolve_attempts == 0
     }
 
     pub fn address(&self) -> Option<SocketAddr> {

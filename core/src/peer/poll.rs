@@ -88,6 +88,24 @@ impl Poll {
         }
     }
 
+    /// Keeps within other limits from now on, and says whether the interval became shorter by that.
+    /// What a server asked for by a kiss is forgotten.
+    pub fn configure(&mut self, config: &PeerConfig) -> bool {
+        let before = self.interval;
+        self.min = config.min_poll.clamp(MIN_POLL_LIMIT, MAX_POLL_LIMIT);
+        self.max = config.max_poll.clamp(self.min, MAX_POLL_LIMIT);
+        let (least, greatest) = (Span::from_log2_secs(self.min), Span::from_log2_secs(self.max));
+        self.interval = before.max(least).min(greatest);
+        self.iburst = config.iburst;
+        self.start = self.start.filter(|start| config.iburst && *start < least);
+        self.interval < before
+    }
+
+    /// So many packets accuracy is worth from now on.
+    pub const fn set_packets(&mut self, packets: f64) {
+        self.packets = packets;
+    }
+
     /// The present interval, without jitter or back-off.
     pub const fn interval(&self) -> Span {
         self.interval

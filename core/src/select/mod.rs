@@ -189,6 +189,22 @@ impl<const PEERS: usize> Selection<PEERS> {
         }
     }
 
+    /// Forgets a peer for good. What all said together stays.
+    pub fn remove(&mut self, index: usize) {
+        self.forget(index);
+        if let Some((last, _)) = &mut self.last
+            && last.selected.index == index
+        {
+            // Nobody's place: who has this one next is not the one that was followed.
+            last.selected.index = PEERS;
+        }
+    }
+
+    /// So many truechimers there must be from now on.
+    pub const fn set_min_sources(&mut self, min_sources: u8) {
+        self.min_sources = min_sources;
+    }
+
     /// What was made of a candidate the last time.
     #[must_use]
     pub fn standing(&self, index: usize) -> Standing {

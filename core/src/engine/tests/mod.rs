@@ -5,6 +5,7 @@ mod claims;
 mod clock;
 mod jumps;
 mod replies;
+mod roster;
 mod selection;
 mod world;
 
@@ -18,7 +19,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::ClockStatus;
-use crate::config::Counter;
+use crate::config::{Counter, PeerConfig};
 use crate::io::StampSource;
 use crate::units::{FreqOffset, NtpShort, NtpTimestamp, WallTime};
 use crate::wire::{Header, KissCode, LeapIndicator, Mode, Packet, ReferenceId};

@@ -19,6 +19,13 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Says what `program` left out.
+pub fn warn(program: &str, warning: &impl Display) {
+    let style = AnsiColor::Yellow.on_default().bold();
+    let line = format!("{style}{program}: warning:{style:#} {warning}\n");
+    let _ = anstream::stderr().write_all(line.as_bytes());
+}
+
 /// Says why `program` failed. There is nowhere to tell that this cannot be written.
 pub fn fail(program: &str, error: &impl Display) {
     let style = AnsiColor::Red.on_default().bold();

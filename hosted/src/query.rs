@@ -16,7 +16,7 @@ use truechimer_core::wire::{Header, Packet};
 use truechimer_core::{Exchange, PeerId, Query, Reject, authentic, usable};
 
 use crate::clock::{precision, realtime};
-use crate::config::{AddressError, NTP_PORT, ServerAddress};
+use crate::config::{AddressError, NTP_PORT, Server, ServerAddress};
 use crate::entropy::Urandom;
 use crate::net::{SocketError, Sockets};
 
@@ -66,6 +66,12 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// It as a server that is asked as usual.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server::new(self.address.clone(), self.port)
+    }
+
     fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.address {
             ServerAddress::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),

@@ -1,12 +1,12 @@
 //! `chimectl`: asks a running `chimed` how it is, and reads and sets the kernel's clock.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
-use truechimer::config::DEFAULT_CONTROL;
+use truechimer::config::{Config, DEFAULT_CONTROL, Detail, Loaded};
 use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow};
 use truechimer::kernel::{self, Kernel, KernelError};
 use truechimer::{log, output};
@@ -19,7 +19,7 @@ const USAGE: u8 = 2;
 #[command(name = "chimectl", version, arg_required_else_help = true)]
 struct Cli {
     /// Control socket of the daemon
-    #[arg(short, long, global = true, value_name = "PATH", default_value = DEFAULT_CONTROL)]
+    #[arg(short, long, global = true, value_name = "PATH", default_value = DEFAULT_CONTROL, env = "CHIMED_CONTROL")]
     socket: PathBuf,
     /// Print JSON
     #[arg(long, global = true)]
@@ -51,6 +51,15 @@ enum Question {
         /// With --json, each is an object in a line of its own.
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Print OpenNTPD's ntpd.conf as a configuration of chimed
+    ///
+    /// What has no equivalent is told on standard error. Needs no daemon; chimed reads such a file
+    /// (*.conf) as it stands, too.
+    Convert {
+        /// The ntpd.conf
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// The kernel's clock: every field of ntp_adjtime, decoded
     ///
@@ -108,6 +117,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,
         Question::Log { follow: true } => return follow_log(cli),
+        Question::Convert { file } => convert(cli, file)?,
         Question::Kernel { action } => {
             let clock = match action {
                 None => Kernel::read()?,
@@ -129,6 +139,19 @@ fn follow_log(cli: &Cli) -> anyhow::Result<()> {
         output::print(&text?)?;
     }
     Ok(())
+}
+
+fn convert(cli: &Cli, file: &Path) -> anyhow::Result<String> {
+    let Loaded { config, warnings } = Config::load_openntpd(file)?;
+    let toml = config.to_toml(Detail::Brief);
+    if cli.json {
+        let both = serde_json::json!({ "toml": toml, "warnings": warnings });
+        return Ok(format!("{both:#}\n"));
+    }
+    for warning in &warnings {
+        output::warn("chimectl", warning);
+    }
+    Ok(toml)
 }
 
 fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use truechimer::config::Config;
+use truechimer::config::{Detail, Loaded, Origin};
 use truechimer::daemon::Daemon;
 use truechimer::log::{Destination, Log, LogProfile, Options, Threshold};
 use truechimer::query::{Target, query};
@@ -32,9 +32,6 @@ struct DaemonArgs {
     /// Stay in the foreground, in one process
     #[arg(short = 'd', long = "foreground", required = true)]
     foreground: bool,
-    /// Configuration file
-    #[arg(short = 'f', long = "config", value_name = "FILE", default_value = "/etc/chimed.toml")]
-    config: PathBuf,
     /// Log debugging messages too: --log-level debug
     #[arg(short, long, conflicts_with = "log_level")]
     verbose: bool,
@@ -47,6 +44,8 @@ struct DaemonArgs {
     /// Severities of messages, in place of log.profile in the file
     #[arg(long, value_name = "PROFILE")]
     log_profile: Option<LogProfile>,
+    #[command(flatten)]
+    origin: Origin,
 }
 
 impl DaemonArgs {
@@ -63,6 +62,18 @@ impl DaemonArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print the configuration that would be run, or what is wrong with it
+    ///
+    /// The clock is not touched. Each key is printed, defaults and what is included with it, as a
+    /// file that says the same; what cannot be done as the file says is told on standard error.
+    /// Succeeds if every file can be used.
+    Check {
+        /// Files to check, in place of --config
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        origin: Origin,
+    },
     /// Ask servers once and print what they say; the clock is not touched
     ///
     /// Prints for each server by how much this host's clock is behind it, how far off that may be,
@@ -93,7 +104,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => run_daemon(&cli.daemon),
+        None => run_daemon(cli.daemon),
+        Some(Command::Check { files, origin }) => run_check(files, origin),
         Some(Command::Query { servers, timeout }) => run_query(&servers, timeout),
         Some(Command::Demo) => {
             truechimer::demo::run().map(|()| ExitCode::SUCCESS).map_err(Into::into)
@@ -105,10 +117,44 @@ fn main() -> ExitCode {
     })
 }
 
-fn run_daemon(args: &DaemonArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&args.config)?;
+fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    let mut text = String::new();
+    let several = files.len() > 1;
+    let origins: Vec<Origin> = match files.is_empty() {
+        true => vec![origin],
+        false => {
+            files.into_iter().map(|file| Origin { path: Some(file), ..origin.clone() }).collect()
+        }
+    };
+    for origin in origins {
+        match origin.load() {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    output::warn("chimed", warning);
+                }
+                if let Some(path) = origin.path.filter(|_| several) {
+                    text += &format!("# {}\n", path.display());
+                }
+                text += &loaded.config.to_toml(Detail::Full);
+            }
+            Err(error) => {
+                output::fail("chimed", &error);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    output::print(&text)?;
+    Ok(code)
+}
+
+fn run_daemon(args: DaemonArgs) -> anyhow::Result<ExitCode> {
+    let Loaded { config, warnings } = args.origin.load()?;
     let log = Log::new(&args.log_options(&config.log));
     sys::catch_termination().context("cannot catch signals")?;
+    for warning in &warnings {
+        log.message(Level::Warning, warning);
+    }
     let mut daemon = Daemon::start(&config, log).context("cannot start")?;
     daemon.run()?;
     Ok(ExitCode::SUCCESS)

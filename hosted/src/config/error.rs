@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
+use super::MAX_PEERS;
+
 /// Why a configuration file cannot be used. It displays all that an operator needs to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +21,12 @@ pub enum ConfigError {
         /// What the system said.
         reason: io::Error,
     },
+    /// The command line and the file do not go together.
+    #[error("{0}")]
+    Overridden(String),
+    /// More peers than there is room for.
+    #[error("{0} servers and pool members are configured; {MAX_PEERS} are allowed")]
+    TooManyPeers(usize),
     /// The text is wrong.
     #[error("{name}:{line}:{column}: {message}\n{excerpt}")]
     Invalid {
@@ -35,10 +43,11 @@ pub enum ConfigError {
     },
 }
 
-/// A file's text and name.
-pub(super) struct Source<'a> {
-    text: &'a str,
-    name: &'a str,
+/// The text of one file, or of one and those that it includes, one after the other.
+pub(super) struct Source {
+    text: String,
+    /// Where each begins, and its name; the first begins at 0.
+    parts: Vec<(usize, String)>,
 }
 
 /// How serde's messages start where TOML has other words.
@@ -48,19 +57,55 @@ const WORDS: [(&str, &str); 3] = [
     ("invalid type: map", "invalid type: table"),
 ];
 
-impl<'a> Source<'a> {
+impl Source {
     /// A byte order mark is no part of the text.
-    pub fn new(text: &'a str, name: &'a str) -> Self {
-        Self { text: text.strip_prefix('\u{feff}').unwrap_or(text), name }
+    pub fn new(text: &str, name: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { text: text.to_owned(), parts: vec![(0, name.to_owned())] }
     }
 
-    pub fn text(&self) -> &'a str {
-        self.text
+    /// Adds another file.
+    pub fn append(&mut self, text: &str, name: &str) {
+        // What is wrong at the end of a file is not at the start of the next.
+        self.text.push('\n');
+        self.parts.push((self.text.len(), name.to_owned()));
+        self.text += text.strip_prefix('\u{feff}').unwrap_or(text);
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The name of the first file.
+    pub fn name(&self) -> &str {
+        self.parts.first().map_or("", |(_, name)| name)
+    }
+
+    /// Where each file begins, and its text.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, &str)> {
+        let ends = self.parts.iter().skip(1).map(|(start, _)| start - 1);
+        let ends = ends.chain([self.text.len()]);
+        self.parts.iter().zip(ends).map(|(&(start, _), end)| (start, &self.text[start..end]))
     }
 
     /// What stands at `span`.
-    pub fn quote(&self, span: Range<usize>) -> &'a str {
+    pub fn quote(&self, span: Range<usize>) -> &str {
         self.text.get(span).unwrap_or_default()
+    }
+
+    /// `FILE:LINE:COLUMN` of `span`.
+    pub fn place(&self, span: Range<usize>) -> String {
+        let (name, line, column) = self.locate(self.text.floor_char_boundary(span.start));
+        format!("{name}:{line}:{column}")
+    }
+
+    /// The file, line and column of a character.
+    fn locate(&self, at: usize) -> (&str, usize, usize) {
+        let part = self.parts.iter().rev().find(|(start, _)| *start <= at);
+        let (start, name) = part.map_or((0, ""), |(start, name)| (*start, name));
+        let before = &self.text[start..at];
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (name, before.matches('\n').count() + 1, column)
     }
 
     /// What is wrong at `span`.
@@ -68,8 +113,7 @@ impl<'a> Source<'a> {
         let start = self.text.floor_char_boundary(span.start);
         let (before, after) = self.text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
+        let (name, line, column) = self.locate(start);
         let shown = printable(self.text[line_start..].lines().next().unwrap_or_default());
 
         let marked = self.text.floor_char_boundary(span.end).saturating_sub(start);
@@ -79,7 +123,7 @@ impl<'a> Source<'a> {
         let indent: String = indent.collect();
         let gutter = " ".repeat(line.to_string().len());
         ConfigError::Invalid {
-            name: self.name.to_owned(),
+            name: name.to_owned(),
             line,
             column,
             message: printable(&message.to_string()),

@@ -16,7 +16,7 @@ pub(super) struct LogTable {
     profile: Option<Spanned<String>>,
 }
 
-impl Source<'_> {
+impl Source {
     pub(super) fn log(&self, table: &LogTable) -> Result<Options, ConfigError> {
         Ok(Options {
             destination: self.word("destination", table.destination.as_ref())?,

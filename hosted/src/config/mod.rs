@@ -1,10 +1,15 @@
-//! The configuration file of `chimed`: TOML, checked whole before anything starts, and held in the
-//! core's units. Every value has its default here or in [`truechimer_core::config`]; an empty file
-//! is a configuration without servers.
+//! The configuration of `chimed`: a TOML file and what it [`include`]s, or OpenNTPD's `ntpd.conf`
+//! ([`openntpd`]), and what the command line says otherwise ([`Overrides`]); checked whole before
+//! anything starts, and held in the core's units. Every value has its default here or in
+//! [`truechimer_core::config`]; an empty file is a configuration without servers.
 
 mod address;
+mod effective;
 mod error;
+mod include;
 mod log;
+mod openntpd;
+mod overrides;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -13,13 +18,16 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use truechimer_core::config::{
     Config as EngineConfig, Counter, DisciplineMode, PeerConfig, SelectOptions,
 };
 use truechimer_core::units::{FreqOffset, Span};
 
 pub use address::{AddressError, ServerAddress};
+pub use effective::Detail;
 pub use error::ConfigError;
+pub use overrides::{Origin, Overrides};
 
 /// The port of NTP (RFC 5905 §7.2, PORT).
 pub const NTP_PORT: u16 = 123;
@@ -31,6 +39,18 @@ pub const DEFAULT_POOL_COUNT: u8 = 4;
 pub const MAX_POOL_COUNT: u8 = 16;
 /// The stratum of `[local]` unless the file says otherwise, as chrony's `local`.
 pub const DEFAULT_LOCAL_STRATUM: u8 = 10;
+
+/// Peers that there is room for.
+pub const MAX_PEERS: usize = 64;
+
+/// A configuration, and what its file says that has no equivalent here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What is to be done.
+    pub config: Config,
+    /// What of the file is left out and why, each with its place.
+    pub warnings: Vec<String>,
+}
 
 /// What the configuration file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +88,7 @@ pub struct Config {
 }
 
 /// Which clock is disciplined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ClockKind {
     /// The kernel's, by `ntp_adjtime`.
     #[default]
@@ -145,27 +165,45 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, by its name an `ntpd.conf` (`*.conf`) or else TOML.
     ///
     /// # Errors
     ///
     /// When it cannot be read, is not UTF-8, or as [`parse`](Self::parse).
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let name = path.display().to_string();
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &name),
-            Err(reason) => Err(ConfigError::Unreadable { name, reason }),
+    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            return Self::load_openntpd(path);
         }
+        let (text, name) = read(path)?;
+        Ok(Loaded { config: Self::parse(&text, &name)?, warnings: Vec::new() })
     }
 
-    /// Reads the text of a file; `name` is what messages call it.
+    /// Reads OpenNTPD's `ntpd.conf`, whatever it is called.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is not UTF-8, or at the first thing that OpenNTPD would not
+    /// understand.
+    pub fn load_openntpd(path: &Path) -> Result<Loaded, ConfigError> {
+        let (text, name) = read(path)?;
+        openntpd::parse(&error::Source::new(&text, &name))
+    }
+
+    /// Reads the text of a file and what that includes; `name` is its path.
     ///
     /// # Errors
     ///
     /// At the first thing that is not TOML, has the wrong type, is unknown, out of range or
-    /// contradicts another.
+    /// contradicts another; if a file that is included cannot be read.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        tables::parse(&error::Source::new(text, name))
+        tables::parse(&include::gather(error::Source::new(text, name))?)
+    }
+
+    /// How many peers there are to be: a place for each server and each member of a pool.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        let members = self.pools.iter().map(|pool| usize::from(pool.count));
+        self.servers.len() + members.sum::<usize>()
     }
 
     /// The configuration of an engine whose clock runs at `frequency`.
@@ -190,7 +228,26 @@ impl Config {
     }
 }
 
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((text, name)),
+        Err(reason) => Err(ConfigError::Unreadable { name, reason }),
+    }
+}
+
 impl Server {
+    /// One that is asked as usual.
+    #[must_use]
+    pub fn new(address: ServerAddress, port: u16) -> Self {
+        let PeerConfig { min_poll, max_poll, iburst, select, .. } = PeerConfig::default();
+        Self { address, port, min_poll, max_poll, iburst, select }
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        (&self.address, self.port) == (&other.address, other.port)
+    }
+
     /// How the engine asks it; without an address while that is a name.
     #[must_use]
     pub fn peer_config(&self) -> PeerConfig {

@@ -13,6 +13,7 @@ use truechimer_core::config::{
 use truechimer_core::units::{FreqOffset, Span};
 
 use super::error::Source;
+use super::include;
 use super::log::LogTable;
 use super::{
     ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
@@ -61,6 +62,9 @@ struct File {
     software_clock: Option<Spanned<SoftwareClockTable>>,
     local: Option<LocalTable>,
     log: Option<LogTable>,
+    /// [`include`] has done what it asks; this only names it among the keys that are allowed.
+    #[serde(rename = "include")]
+    _include: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -147,9 +151,8 @@ impl Numeric for f64 {
     const NAME: &str = "a number";
 }
 
-pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
-    let document = toml::Deserializer::parse(source.text());
-    let document = document.map_err(|error| source.syntax_error(&error))?;
+pub(super) fn parse(source: &Source) -> Result<Config> {
+    let document = toml::Deserializer::from(include::merge(source)?);
     let file = File::deserialize(document).map_err(|error| source.type_error(&error))?;
     let mut config = Config::default();
     if let Some(clock) = &file.clock {
@@ -219,7 +222,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Config> {
     Ok(config)
 }
 
-impl Source<'_> {
+impl Source {
     fn in_range<V, T>(
         &self,
         key: &str,
@@ -407,16 +410,10 @@ impl Source<'_> {
 
 impl Config {
     /// How many sources may come to agree, 1 at least.
-    fn usable(&self) -> u8 {
+    pub(super) fn usable(&self) -> u8 {
         let servers = self.servers.iter().map(|server| (server, 1));
         let pools = self.pools.iter().map(|pool| (&pool.server, pool.count));
         let usable = servers.chain(pools).filter(|(server, _)| !server.select.noselect);
         usable.fold(0, |sum: u8, (_, count)| sum.saturating_add(count)).max(1)
-    }
-}
-
-impl Server {
-    fn is_at(&self, other: &Self) -> bool {
-        (&self.address, self.port) == (&other.address, other.port)
     }
 }

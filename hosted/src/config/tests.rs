@@ -156,6 +156,19 @@ fn the_example_shows_the_defaults() {
 }
 
 #[test]
+fn it_is_told_whole_or_in_brief() {
+    let config = parse(FULL);
+    assert_eq!(parse(&config.to_toml(Detail::Full)), config);
+    let expected = "clock = \"software\"\npackets = 2.5\n\n[[server]]\naddress = \"a\"\n\n\
+                    [[server]]\naddress = \"b\"\nmaxpoll = 4\nminpoll = 4\n";
+    let reordered = expected.replace("maxpoll = 4\nminpoll = 4", "minpoll = 4\nmaxpoll = 4");
+    assert_eq!(parse(expected).to_toml(Detail::Brief), reordered);
+    assert_eq!(parse("").to_toml(Detail::Brief), "");
+    let secs = parse("panic_threshold = 987654321.123456789\nstep_threshold = 1e-9");
+    assert_eq!(parse(&secs.to_toml(Detail::Full)), secs);
+}
+
+#[test]
 fn the_core_gets_its_part() {
     let config = parse(FULL);
     let frequency = FreqOffset::from_ppm(-7);
@@ -191,7 +204,8 @@ fn the_core_gets_its_part() {
 fn files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chimed.toml");
-    let load = || Config::load(&path).map_err(|error| error.to_string());
+    let load =
+        || Config::load(&path).map(|loaded| loaded.config).map_err(|error| error.to_string());
     let error = |text: &str| Err(format!("{}: {text}", path.display()));
     assert_eq!(load(), error("cannot be read: No such file or directory (os error 2)"));
     fs::write(&path, b"# \xff").unwrap();
@@ -209,6 +223,10 @@ fn check(text: &str) -> Result<(), TestCaseError> {
                 prop_assert!(server.min_poll <= server.max_poll && server.port != 0);
             }
             prop_assert!(config.step_threshold > Span::ZERO && config.max_slew > FreqOffset::ZERO);
+            for detail in [Detail::Full, Detail::Brief] {
+                let toml = config.to_toml(detail);
+                prop_assert_eq!(&parse(&toml), &config, "{}", toml);
+            }
         }
         Err(error) => {
             prop_assert_eq!(error.to_string().lines().count(), 4);

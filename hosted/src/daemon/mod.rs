@@ -26,7 +26,7 @@ use truechimer_core::units::{FreqOffset, Span};
 use truechimer_core::{Engine, PeerId};
 
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
-use crate::config::{ClockKind, Config};
+use crate::config::{ClockKind, Config, MAX_PEERS};
 use crate::control::{Answer, Command, Control};
 use crate::entropy::Urandom;
 use crate::log::Log;
@@ -37,8 +37,6 @@ use crate::sys::fault::{Call, fault};
 use self::resolve::Names;
 pub(crate) use self::status::leap_name;
 
-/// Peers that there is room for.
-pub const MAX_PEERS: usize = 64;
 /// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 

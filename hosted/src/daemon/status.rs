@@ -11,9 +11,9 @@ use truechimer_core::units::{Now, Span};
 use truechimer_core::wire::LeapIndicator;
 use truechimer_core::{PeerSnapshot, Reject};
 
-use super::MAX_PEERS;
 use super::resolve::Names;
 use crate::clock::HostClock;
+use crate::config::MAX_PEERS;
 use crate::control::{Peer, Status};
 use crate::net::Sockets;
 

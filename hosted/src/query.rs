@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as HostInstant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 use truechimer_core::config::NOT_BEFORE;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp};
 use truechimer_core::units::{Instant, NtpTimestamp, Span, WallTime};
@@ -21,7 +22,8 @@ use crate::entropy::Urandom;
 use crate::net::{SocketError, Sockets};
 
 /// A server to ask: `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Target {
     address: ServerAddress,
     port: u16,
@@ -52,6 +54,20 @@ impl FromStr for Target {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Self, TargetError> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
     }
 }
 

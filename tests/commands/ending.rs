@@ -1,4 +1,4 @@
-//! Signals that end the daemon other than those of the `limits` suite.
+//! A signal that ends the daemon other than those of the `limits` suite.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -7,19 +7,11 @@ use truechimer_tests::fake::FakeServer;
 
 use super::SOON;
 
-pub(crate) fn hangup() -> Result<()> {
-    ends_on(Signal::SIGHUP)
-}
-
 pub(crate) fn quit() -> Result<()> {
-    ends_on(Signal::SIGQUIT)
-}
-
-fn ends_on(signal: Signal) -> Result<()> {
     let fake = FakeServer::honest()?;
     let mut chimed = Chimed::start(&server(fake.port, 0))?;
     chimed.status()?;
-    chimed.process.signal(signal)?;
+    chimed.process.signal(Signal::SIGQUIT)?;
     let status = chimed.process.wait(SOON)?;
     ensure!(status.code() == Some(0), "{status}");
     for text in ["ntp engine exiting", "Terminating"] {

@@ -1,6 +1,7 @@
 //! The programs as a person or a service manager runs them: what they print and where, the status
 //! that they end with, and what they leave behind.
 
+mod check;
 mod configuration;
 mod control;
 mod demo;
@@ -13,6 +14,7 @@ mod names;
 mod output;
 mod privilege;
 mod query;
+mod reload;
 mod serving;
 mod usage;
 
@@ -57,6 +59,17 @@ fn main() {
         trial("discipline::native", &[], discipline::native),
         trial("configuration::unreadable", &[], configuration::unreadable),
         trial("configuration::wrong", &[], configuration::wrong),
+        trial("check::effective", &[], check::effective),
+        trial("check::precedence", &[], check::precedence),
+        trial("check::wrong", &[], check::wrong),
+        trial("check::include", &[], check::include),
+        trial("check::examples", &[], check::examples),
+        trial("check::ntpd_conf", &[], check::ntpd_conf),
+        trial("check::convert", &[], check::convert),
+        trial("reload::by_signal", &[], reload::by_signal),
+        trial("reload::in_place", &[], reload::in_place),
+        trial("reload::refused", &[], reload::refused),
+        trial("reload::by_the_operator", &[], reload::by_the_operator),
         trial("usage::help", &[], usage::help),
         trial("usage::wrong", &[], usage::wrong),
         trial("output::to_a_full_disk", &[], output::to_a_full_disk),
@@ -75,7 +88,6 @@ fn main() {
         trial("privilege::only_watches", &[Need::Namespace], privilege::only_watches),
         trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
         trial("privilege::one_socket", &[], privilege::one_socket),
-        trial("ending::hangup", &[], ending::hangup),
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
         trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
@@ -85,7 +97,16 @@ fn main() {
 }
 
 /// What the environment of whoever runs the tests may change the output with.
-const ENVIRONMENT: [&str; 5] = ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "JOURNAL_STREAM"];
+const ENVIRONMENT: [&str; 8] = [
+    "CI",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "JOURNAL_STREAM",
+    "CHIMED_CONFIG",
+    "CHIMED_CLOCK",
+    "CHIMED_CONTROL",
+];
 
 fn chimed() -> Result<Command> {
     Ok(program(binaries::chimed()?))

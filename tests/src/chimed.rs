@@ -16,6 +16,8 @@ use crate::{binaries, scratch, wait_for, write};
 /// How long the daemon may take to start.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// What its configuration is called.
+const FILE: &str = "chimed.toml";
 /// The clock that touches nothing.
 const SOFTWARE: &str = "software";
 
@@ -25,7 +27,9 @@ pub struct Chimed {
     /// The process, and what it logs.
     pub process: Process,
     socket: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
+    /// What its configuration begins with.
+    head: String,
 }
 
 /// What `chimectl status --json` says.
@@ -93,12 +97,20 @@ impl Chimed {
     ) -> Result<Self> {
         let directory = scratch()?;
         let socket = directory.path().join("chimed.sock");
-        let text =
-            format!("clock = \"{clock}\"\ncontrol = \"{}\"\n{configuration}", socket.display());
-        let file = write(directory.path(), "chimed.toml", &text)?;
+        let head = format!("clock = \"{clock}\"\ncontrol = \"{}\"\n", socket.display());
+        let file = write(directory.path(), FILE, &(head.clone() + configuration))?;
         let mut process = Process::start(command(program).args(["-d", "-v", "-f", &file]))?;
         process.wait_for_line("ntp engine ready", START_LIMIT)?;
-        Ok(Self { process, socket, _directory: directory })
+        Ok(Self { process, socket, directory, head })
+    }
+
+    /// Puts another configuration in place of the one that it began with, and returns the file. It
+    /// does not look there by itself.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn rewrite(&self, configuration: &str) -> Result<String> {
+        write(self.directory.path(), FILE, &(self.head.clone() + configuration))
     }
 
     /// The path of its control socket.
@@ -188,6 +200,16 @@ impl Status {
         self.0[name].as_str().with_context(|| format!("no `{name}` in {}", self.0))
     }
 
+    /// A list of texts.
+    ///
+    /// # Errors
+    /// If it is missing or no such list.
+    pub fn texts(&self, name: &str) -> Result<Vec<&str>> {
+        let list = self.0[name].as_array().into_iter().flatten();
+        let texts: Option<_> = list.map(Value::as_str).collect();
+        texts.with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
     /// Whether it disciplines the clock.
     ///
     /// # Errors
@@ -224,6 +246,20 @@ impl Peer {
     /// If it is missing.
     pub fn count(&self, name: &str) -> Result<u64> {
         self.0[name].as_u64().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// A number, of whatever unit it has.
+    ///
+    /// # Errors
+    /// If it is missing or no number.
+    pub fn number(&self, name: &str) -> Result<f64> {
+        self.0[name].as_f64().with_context(|| format!("no `{name}` in {}", self.0))
+    }
+
+    /// What selection is to make of it.
+    #[must_use]
+    pub fn options(&self) -> Vec<&str> {
+        self.0["options"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// How many datagrams were dropped for a reason.

@@ -147,7 +147,8 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         }
     }
 
-    fn drain(&mut self, sink: &mut impl FnMut(Output)) {
+    /// Does what the engine has ordered outside of a turn: when peers were removed.
+    pub fn drain(&mut self, sink: &mut impl FnMut(Output)) {
         while let Some(output) = self.engine.outputs().next() {
             match output {
                 Output::Transmit { peer, to, bytes } => {

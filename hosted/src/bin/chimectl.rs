@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use truechimer::config::{Config, DEFAULT_CONTROL, Detail, Loaded};
 use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow};
 use truechimer::kernel::{self, Kernel, KernelError};
+use truechimer::query::Target;
 use truechimer::{log, output};
 
 /// How a command line that makes no sense ends; clap's own.
@@ -51,6 +52,24 @@ enum Question {
         /// With --json, each is an object in a line of its own.
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Have the daemon read its configuration again, and apply the difference
+    ///
+    /// Peers that stay keep their state. A file that cannot be used changes nothing.
+    Reload,
+    /// Ask another server until chimed ends
+    Add {
+        /// The server
+        #[arg(value_name = "HOST[:PORT]")]
+        server: Target,
+    },
+    /// Ask a server, or all members of a pool, no longer
+    ///
+    /// One of the configuration comes back with the next reload.
+    Remove {
+        /// As it is configured
+        #[arg(value_name = "HOST[:PORT]")]
+        server: Target,
     },
     /// Print OpenNTPD's ntpd.conf as a configuration of chimed
     ///
@@ -117,6 +136,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,
         Question::Log { follow: true } => return follow_log(cli),
+        Question::Reload => answer(cli, Command::Reload)?,
+        Question::Add { server } => answer(cli, Command::Add(server.clone()))?,
+        Question::Remove { server } => answer(cli, Command::Remove(server.clone()))?,
         Question::Convert { file } => convert(cli, file)?,
         Question::Kernel { action } => {
             let clock = match action {
@@ -159,6 +181,13 @@ fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {
         Answer::Status(status) if cli.json => serde_json::to_string_pretty(&status)? + "\n",
         Answer::Peers(peers) if cli.json => serde_json::to_string_pretty(&peers)? + "\n",
         Answer::Log(lines) if cli.json => serde_json::to_string_pretty(&lines)? + "\n",
+        Answer::Reloaded(done) if cli.json => serde_json::to_string_pretty(&done)? + "\n",
+        Answer::Reloaded(done) => {
+            for warning in &done.warnings {
+                output::warn("chimed", warning);
+            }
+            format!("{done}\n")
+        }
         Answer::Step(by) if cli.json => format!("{{\n  \"step\": {by}\n}}\n"),
         Answer::Step(by) => format!("the clock steps by {by:.6} s\n"),
         Answer::Status(status) => show_status(&status),

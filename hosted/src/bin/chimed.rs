@@ -11,6 +11,7 @@ use truechimer::daemon::Daemon;
 use truechimer::log::{Destination, Log, LogProfile, Options, Threshold};
 use truechimer::query::{Target, query};
 use truechimer::{output, sys};
+use truechimer_core::event::Level;
 
 /// Keeps this host's clock right by asking NTP servers, and serves time to others.
 #[derive(Debug, Parser)]
@@ -151,12 +152,12 @@ fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
 fn run_daemon(args: DaemonArgs) -> anyhow::Result<ExitCode> {
     let Loaded { config, warnings } = args.origin.load()?;
     let log = Log::new(&args.log_options(&config.log));
-    sys::catch_termination().context("cannot catch signals")?;
+    sys::catch_termination().and_then(|()| sys::catch_reload()).context("cannot catch signals")?;
     for warning in &warnings {
         log.message(Level::Warning, warning);
     }
-    let mut daemon = Daemon::start(&config, log).context("cannot start")?;
-    daemon.run()?;
+    let daemon = Daemon::start(&config, log).context("cannot start")?;
+    daemon.reloadable(args.origin).run()?;
     Ok(ExitCode::SUCCESS)
 }
 

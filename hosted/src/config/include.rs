@@ -112,7 +112,7 @@ pub(super) fn merge(source: &Source) -> Result<Spanned<DeTable<'_>>> {
             let (span, name) = (key.span(), source.quote(first.span()).to_owned());
             match (present.get_mut(), value.into_inner()) {
                 (DeValue::Array(list), DeValue::Array(more)) => {
-                    more.into_iter().for_each(|item| list.push(item))
+                    more.into_iter().for_each(|item| list.push(item));
                 }
                 _ => {
                     let place = source.place(first.span());

@@ -39,7 +39,7 @@ pub struct Overrides {
     pub clock: Option<ClockKind>,
     /// Control socket, "" for none
     #[arg(long, value_name = "PATH", env = "CHIMED_CONTROL")]
-    pub control: Option<PathBuf>,
+    pub control: Option<String>,
 }
 
 /// `*`, `ADDRESS`, either with `:PORT`, or `[IPV6]:PORT`.
@@ -114,7 +114,7 @@ impl Origin {
             config.clock = *clock;
         }
         if let Some(control) = control {
-            config.control = Some(control.clone()).filter(|path| !path.as_os_str().is_empty());
+            config.control = (!control.is_empty()).then(|| control.into());
         }
         if config.peers() > MAX_PEERS {
             return Err(ConfigError::TooManyPeers(config.peers()));

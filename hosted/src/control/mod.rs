@@ -1,20 +1,24 @@
 //! Asking a running daemon: one line of JSON each way over a Unix socket.
 
 mod client;
+mod reloaded;
 mod server;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::query::Target;
+
 pub use client::{ClientError, ask, follow};
+pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
 
 /// The version of requests and answers; another is refused.
 pub const VERSION: u32 = 1;
 
 /// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// How the daemon and its clock are.
@@ -29,10 +33,16 @@ pub enum Command {
     Log,
     /// Those, and each further one: there is an answer whenever there is something new.
     FollowLog,
+    /// Read the configuration again, and apply the difference.
+    Reload,
+    /// Ask this server too.
+    Add(Target),
+    /// No longer ask this server, or the members of the pool of that name.
+    Remove(Target),
 }
 
 /// A question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// [`VERSION`].
@@ -53,6 +63,8 @@ pub enum Answer {
     Step(f64),
     /// To [`Command::Log`] and [`Command::FollowLog`], the oldest first.
     Log(Vec<LogLine>),
+    /// To [`Command::Reload`], [`Command::Add`] and [`Command::Remove`].
+    Reloaded(Reloaded),
     /// The request could not be understood or granted.
     Error(String),
 }

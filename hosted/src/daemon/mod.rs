@@ -3,6 +3,7 @@
 //! It runs under simulators that replace libc's clock, socket and poll calls, so it uses nothing
 //! else to wait: no thread, no epoll, no timer or event descriptors.
 
+mod reload;
 mod resolve;
 mod status;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use truechimer_core::units::{FreqOffset, Span};
 use truechimer_core::{Engine, PeerId};
 
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
-use crate::config::{ClockKind, Config, MAX_PEERS};
+use crate::config::{ClockKind, Config, MAX_PEERS, Origin};
 use crate::control::{Answer, Command, Control};
 use crate::entropy::Urandom;
 use crate::log::Log;
@@ -34,7 +35,8 @@ use crate::net::Sockets;
 use crate::sys;
 use crate::sys::fault::{Call, fault};
 
-use self::resolve::Names;
+use self::reload::Parts;
+use self::resolve::{Entry, Names};
 pub(crate) use self::status::leap_name;
 
 /// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
@@ -68,6 +70,9 @@ pub enum DaemonError {
 pub struct Daemon {
     node: Node<Sockets, HostClock, MAX_PEERS>,
     names: Names,
+    config: Config,
+    /// Where the configuration is read again.
+    origin: Option<Origin>,
     /// Peers whose names are to be looked up.
     lookups: VecDeque<PeerId>,
     control: Option<Control>,
@@ -83,7 +88,7 @@ impl Daemon {
     /// What leaves nothing to run, or two daemons at one clock. A listen address or a control
     /// socket that cannot be had is logged.
     pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
-        let names = find_names(config, &log)?;
+        check_room(config, &log)?;
         let seed =
             Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)?;
         let control = open_control(config, &log)?;
@@ -92,15 +97,15 @@ impl Daemon {
         engine_config.control = controlled;
         engine_config.precision = clock::precision();
         let mut engine = Engine::new(&engine_config, clock.now(), seed);
-        for peer in names.peers() {
-            engine
-                .add_peer(clock.now(), peer)
-                .map_err(|_| DaemonError::TooManyPeers(names.count()))?;
+        let mut names = Names::default();
+        for entry in Entry::all(config) {
+            let peer = engine.add_peer(clock.now(), &entry.config);
+            names.add(peer.map_err(|_| DaemonError::TooManyPeers(config.peers()))?, entry);
         }
 
         let mut sockets = Sockets::new();
         serve(config, &mut sockets, &log)?;
-        if names.count() == 0 && config.local_stratum.is_none() {
+        if config.peers() == 0 && config.local_stratum.is_none() {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
         }
@@ -108,6 +113,8 @@ impl Daemon {
         Ok(Self {
             node: Node::new(engine, sockets, clock),
             names,
+            config: config.clone(),
+            origin: None,
             lookups: VecDeque::new(),
             control,
             log,
@@ -116,12 +123,23 @@ impl Daemon {
         })
     }
 
-    /// Runs until a signal asks it to end; [`sys::catch_termination`] has been called.
+    /// From now on the configuration can be read again, from there.
+    #[must_use]
+    pub fn reloadable(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Runs until a signal asks it to end, and reads the configuration again when one asks for that;
+    /// [`sys::catch_termination`] and [`sys::catch_reload`] have been called.
     ///
     /// # Errors
     /// poll(2) failed.
     pub fn run(&mut self) -> Result<(), DaemonError> {
         while !sys::termination_requested() {
+            if sys::take_reload_request() {
+                self.reload();
+            }
             self.turn(LONGEST_WAIT).inspect_err(|_| self.log.event(&Event::FatalExiting))?;
         }
         self.log.close();
@@ -201,18 +219,46 @@ impl Daemon {
         self.take(outputs);
     }
 
+    fn reload(&mut self) {
+        let mut outputs = Vec::new();
+        // It is logged, and nobody waits for an answer.
+        let _ = Parts {
+            node: &mut self.node,
+            names: &mut self.names,
+            lookups: &mut self.lookups,
+            config: &mut self.config,
+            origin: self.origin.as_ref(),
+            log: &self.log,
+            outputs: &mut outputs,
+        }
+        .reload();
+        self.take(outputs);
+    }
+
     fn serve_control(&mut self) {
         let Some(control) = &mut self.control else { return };
-        let (node, names) = (&mut self.node, &self.names);
         let (polls, uptime) = (self.polls, self.started.elapsed());
         let mut outputs = Vec::new();
+        let mut parts = Parts {
+            node: &mut self.node,
+            names: &mut self.names,
+            lookups: &mut self.lookups,
+            config: &mut self.config,
+            origin: self.origin.as_ref(),
+            log: &self.log,
+            outputs: &mut outputs,
+        };
         control.serve(&self.log, |command| {
-            let now = node.clock.now();
+            let now = parts.node.clock.now();
             let request = match command {
+                Command::Reload => return parts.reload().into(),
+                Command::Add(server) => return parts.add(&server.server()).into(),
+                Command::Remove(server) => return parts.remove(&server.server()).into(),
                 Command::Accept => Request::Accept,
                 Command::Step => Request::Step,
                 // The control socket answers itself what is asked of the log.
                 Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
+                    let (node, names) = (&*parts.node, &*parts.names);
                     let reporter = status::Reporter { node, names, polls, uptime };
                     return match command {
                         Command::Peers => Answer::Peers(reporter.peers(now)),
@@ -221,6 +267,7 @@ impl Daemon {
                 }
             };
             let mut answer = Answer::Error("the engine did not answer".into());
+            let Parts { node, outputs, .. } = &mut parts;
             node.input(Input::Operator(request), &mut |output| match output {
                 Output::Operator(Ok(by)) => answer = Answer::Step(by.as_secs_f64()),
                 Output::Operator(Err(refusal)) => answer = Answer::Error(refusal.to_string()),
@@ -293,15 +340,13 @@ impl Daemon {
 
 /// Binds where time is to be served. An address that cannot be had is logged.
 fn serve(config: &Config, sockets: &mut Sockets, log: &Log) -> Result<(), DaemonError> {
-    for listen in &config.listen {
-        if let Err((address, error)) = sockets.listen(listen.address, listen.port) {
-            if let Some(fatal) = fatal(error) {
-                log.event(&fatal);
-                return Err(DaemonError::Listen(address, error));
-            }
-            log.event(&Event::BindFailed { address: address.ip() });
-            log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
+    for (address, error) in sockets.set_listening(&config.listen) {
+        if let Some(fatal) = fatal(error) {
+            log.event(&fatal);
+            return Err(DaemonError::Listen(address, error));
         }
+        log.event(&Event::BindFailed { address: address.ip() });
+        log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
     }
     Ok(())
 }
@@ -315,15 +360,15 @@ const fn fatal(error: Errno) -> Option<Event<'static>> {
     }
 }
 
-/// The peers' names, if there is room for them.
-fn find_names(config: &Config, log: &Log) -> Result<Names, DaemonError> {
-    let names = Names::new(config);
-    if names.count() > MAX_PEERS {
-        log.event(&Event::CannotResizePeers { old: MAX_PEERS, new: names.count() });
+/// Whether there is room for all peers.
+fn check_room(config: &Config, log: &Log) -> Result<(), DaemonError> {
+    let peers = config.peers();
+    if peers > MAX_PEERS {
+        log.event(&Event::CannotResizePeers { old: MAX_PEERS, new: peers });
         log.event(&Event::FatalClientPeerInit);
-        return Err(DaemonError::TooManyPeers(names.count()));
+        return Err(DaemonError::TooManyPeers(peers));
     }
-    Ok(names)
+    Ok(())
 }
 
 /// The control socket, if it is wanted and to be had.

@@ -6,67 +6,93 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use truechimer_core::PeerId;
 use truechimer_core::config::PeerConfig;
 
-use crate::config::{Config, Server, ServerAddress};
+use crate::config::{Config, Server};
 
-/// The configured peers in the order of their ids.
-#[derive(Debug)]
+/// The peers, by their ids.
+#[derive(Debug, Default)]
 pub(super) struct Names {
-    entries: Vec<Entry>,
+    entries: Vec<(PeerId, Entry)>,
 }
 
-#[derive(Debug)]
-struct Entry {
+/// A peer: a server, or one member of a pool.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
     name: String,
     port: u16,
-    config: PeerConfig,
+    pub(super) config: PeerConfig,
+    /// By the operator, not by the configuration.
+    pub(super) added: bool,
+}
+
+impl Entry {
+    /// A peer for each server, and as many for each pool as it may have members.
+    pub(super) fn all(config: &Config) -> impl Iterator<Item = Self> {
+        let servers = config.servers.iter().map(Self::server);
+        let members = config.pools.iter().flat_map(|pool| {
+            let member = Self { config: pool.peer_config(), ..Self::server(&pool.server) };
+            std::iter::repeat_n(member, pool.count.into())
+        });
+        servers.chain(members)
+    }
+
+    pub(super) fn server(server: &Server) -> Self {
+        let (name, config) = (server.address.to_string(), server.peer_config());
+        Self { name, port: server.port, config, added: false }
+    }
+
+    /// Whether it is asked at the same place for the same reason, however it is asked.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.name, self.port, self.config.pool) == (&other.name, other.port, other.config.pool)
+    }
+
+    pub(super) fn is_at(&self, server: &Server) -> bool {
+        (self.name.as_str(), self.port) == (server.address.to_string().as_str(), server.port)
+    }
+
+    pub(super) fn is_in(&self, config: &Config) -> bool {
+        Self::all(config).any(|other| self.is_same(&other))
+    }
 }
 
 impl Names {
-    /// A peer for each server, and as many for each pool as it may have members.
-    pub(super) fn new(config: &Config) -> Self {
-        let entry = |server: &Server, config| Entry {
-            name: match &server.address {
-                ServerAddress::Ip(ip) => ip.to_string(),
-                ServerAddress::Name(name) => name.clone(),
-            },
-            port: server.port,
-            config,
-        };
-        let servers = config.servers.iter().map(|server| entry(server, server.peer_config()));
-        let members = config
-            .pools
-            .iter()
-            .flat_map(|pool| (0..pool.count).map(move |_| entry(&pool.server, pool.peer_config())));
-        Self { entries: servers.chain(members).collect() }
+    pub(super) fn add(&mut self, id: PeerId, entry: Entry) {
+        self.entries.push((id, entry));
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.entries.len()
+    pub(super) fn remove(&mut self, id: PeerId) {
+        self.entries.retain(|(other, _)| *other != id);
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = &PeerConfig> {
-        self.entries.iter().map(|entry| &entry.config)
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Entry)> {
+        self.entries.iter_mut().map(|(id, entry)| (*id, entry))
+    }
+
+    /// Those that the operator added.
+    pub(super) fn added(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry).filter(|entry| entry.added)
+    }
+
+    fn get(&self, peer: PeerId) -> Option<&Entry> {
+        self.entries.iter().find(|(id, _)| *id == peer).map(|(_, entry)| entry)
     }
 
     pub(super) fn name(&self, peer: PeerId) -> &str {
-        self.entries.get(usize::from(peer.0)).map_or("?", |entry| &entry.name)
+        self.get(peer).map_or("?", |entry| &entry.name)
     }
 
     pub(super) fn is_pool(&self, peer: PeerId) -> bool {
-        self.entries.get(usize::from(peer.0)).is_some_and(|entry| entry.config.pool)
+        self.get(peer).is_some_and(|entry| entry.config.pool)
     }
 
     /// Whether two peers have their addresses from the same name.
     pub(super) fn share(&self, one: PeerId, other: PeerId) -> bool {
-        let key = |peer: PeerId| {
-            self.entries.get(usize::from(peer.0)).map(|entry| (&entry.name, entry.port))
-        };
+        let key = |peer: PeerId| self.get(peer).map(|entry| (&entry.name, entry.port));
         key(one) == key(other)
     }
 
     /// The addresses of a peer's name.
     pub(super) fn look_up(&self, peer: PeerId) -> io::Result<Vec<SocketAddr>> {
-        let Some(entry) = self.entries.get(usize::from(peer.0)) else { return Ok(Vec::new()) };
+        let Some(entry) = self.get(peer) else { return Ok(Vec::new()) };
         Ok((entry.name.as_str(), entry.port).to_socket_addrs()?.collect())
     }
 
@@ -93,8 +119,11 @@ mod tests {
     fn pool_members_have_addresses_of_their_own() {
         let text =
             "[[server]]\naddress = \"192.0.2.1\"\n[[pool]]\naddress = \"localhost\"\ncount = 3\n";
-        let names = Names::new(&Config::parse(text, "test").unwrap());
-        assert_eq!(names.count(), 4);
+        let mut names = Names::default();
+        for (place, entry) in Entry::all(&Config::parse(text, "test").unwrap()).enumerate() {
+            names.add(PeerId(place as u16), entry);
+        }
+        assert_eq!(names.entries.len(), 4);
         assert_eq!((names.name(PeerId(0)), names.name(PeerId(3))), ("192.0.2.1", "localhost"));
         assert!(names.share(PeerId(1), PeerId(3)) && !names.share(PeerId(0), PeerId(1)));
         let found = names.look_up(PeerId(1)).unwrap();

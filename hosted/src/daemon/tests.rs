@@ -39,7 +39,7 @@ fn too_many_peers_end_it() {
     let config: String = (1..=MAX_PEERS + 1).map(server).collect();
     let config = Config::parse(&format!("clock = \"software\"\n{config}"), "test").unwrap();
     let log = Log::in_memory();
-    assert!(matches!(find_names(&config, &log), Err(DaemonError::TooManyPeers(65))));
+    assert!(matches!(check_room(&config, &log), Err(DaemonError::TooManyPeers(65))));
     assert_eq!(
         texts(&log),
         ["could not resize idx2peer from 64 -> 65 entries", "fatal: client_peer_init calloc"]

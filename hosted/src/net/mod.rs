@@ -3,22 +3,24 @@
 //! They are made and used by the plainest calls (`socket` without flags, `MSG_DONTWAIT` instead of
 //! non-blocking descriptors), which simulators that replace libc's understand too.
 
+mod listening;
 mod message;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
 use truechimer_core::PeerId;
 use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
+use self::listening::Listener;
 use self::message::{Local, Receiver};
 use crate::clock::realtime;
 use crate::sys::fault::{Call, fault};
@@ -30,10 +32,8 @@ const LOWDELAY: i32 = 0x10;
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    queries: Vec<Option<Asked>>,
-    listeners: Vec<UdpSocket>,
-    /// Where they were bound to.
-    served: Vec<IpAddr>,
+    queries: BTreeMap<PeerId, Asked>,
+    listeners: Vec<Listener>,
     receiver: Receiver,
     /// Those that poll(2) said to have something.
     ready: VecDeque<Channel>,
@@ -72,49 +72,18 @@ impl Sockets {
         Self::default()
     }
 
-    /// Serves time on `address`, or on every address of both families.
-    ///
-    /// # Errors
-    /// What could not be bound, and why; the rest is.
-    pub fn listen(
-        &mut self,
-        address: Option<IpAddr>,
-        port: u16,
-    ) -> Result<(), (SocketAddr, Errno)> {
-        let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        let addresses = match &address {
-            Some(address) => std::slice::from_ref(address),
-            None => &all,
-        };
-        let mut outcome = Ok(());
-        for &ip in addresses {
-            let address = SocketAddr::new(ip, port);
-            match listener(address, &mut self.failures) {
-                Ok(socket) => {
-                    self.listeners.push(socket);
-                    self.served.push(ip);
-                }
-                // A host without IPv6 still has every address.
-                Err(Errno::EAFNOSUPPORT) if all.contains(&ip) => {}
-                Err(error) => outcome = Err((address, error)),
-            }
-        }
-        outcome
-    }
-
     /// Where time is served.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter_map(|socket| socket.local_addr().ok())
+        self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok())
     }
 
     /// Every socket, for poll(2).
     pub fn descriptors(&self) -> impl Iterator<Item = (Channel, BorrowedFd<'_>)> {
-        let queries = self.queries.iter().enumerate().filter_map(|(place, socket)| {
-            Some((Channel::Peer(PeerId(place as u16)), socket.as_ref()?.socket.as_fd()))
-        });
+        let queries =
+            self.queries.iter().map(|(peer, asked)| (Channel::Peer(*peer), asked.socket.as_fd()));
         let listeners = self.listeners.iter().enumerate();
         queries.chain(
-            listeners.map(|(place, socket)| (Channel::Listener(place as u16), socket.as_fd())),
+            listeners.map(|(place, one)| (Channel::Listener(place as u16), one.socket.as_fd())),
         )
     }
 
@@ -129,17 +98,24 @@ impl Sockets {
     /// it.
     #[must_use]
     pub fn error(&self, peer: PeerId) -> Option<io::Error> {
-        self.queries.get(usize::from(peer.0))?.as_ref()?.socket.take_error().ok()?
+        self.queries.get(&peer)?.socket.take_error().ok()?
+    }
+
+    /// Closes the socket of the last query of a peer that is asked no longer.
+    pub fn close_query(&mut self, peer: PeerId) {
+        self.queries.remove(&peer);
+        self.told.remove(&peer);
     }
 
     /// Where a server may ask this host that is asked through `socket`: there too if time is served
     /// on every address of the family, or else at the first one on which it is.
     fn address_for(&self, socket: &UdpSocket, server: SocketAddr) -> Option<IpAddr> {
-        let mut family = self.served.iter().filter(|ip| ip.is_ipv4() == server.is_ipv4());
-        if family.clone().any(IpAddr::is_unspecified) {
+        let served = self.listeners.iter().map(|listener| listener.address.ip());
+        let mut family = served.filter(|ip| ip.is_ipv4() == server.is_ipv4());
+        if family.clone().any(|ip| ip.is_unspecified()) {
             return socket.local_addr().ok().map(|local| local.ip());
         }
-        family.next().copied()
+        family.next()
     }
 
     /// What a listener has to tell is of somebody that it answered, who is not named: `address` is
@@ -190,18 +166,6 @@ fn set_lowdelay(_: &impl AsFd) -> Result<(), Errno> {
     fault(Call::TypeOfService)
 }
 
-fn listener(address: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {
-    let socket = datagram_socket(address, failures)?;
-    if address.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
-    }
-    if address.ip().is_unspecified() {
-        let _ = message::enable_local(&socket, address);
-    }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-    Ok(socket)
-}
-
 /// A socket connected to `to` from a random port, which the kernel picks.
 fn query_socket(to: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {
     let socket = datagram_socket(to, failures)?;
@@ -218,11 +182,7 @@ impl DatagramSocket for Sockets {
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<RawStamp, SocketError> {
-        let place = usize::from(peer.0);
-        if self.queries.len() <= place {
-            self.queries.resize_with(place + 1, || None);
-        }
-        self.queries[place] = None;
+        self.queries.remove(&peer);
         let socket = query_socket(to, &mut self.failures).map_err(|error| {
             // No way to the server is a matter of the peer's reach, not of this host's sockets.
             if !is_unreachable(error) {
@@ -234,7 +194,7 @@ impl DatagramSocket for Sockets {
         match message::send(&socket, datagram, None, None) {
             Ok(_) => {
                 let served_at = self.address_for(&socket, to);
-                self.queries[place] = Some(Asked { socket, served_at });
+                self.queries.insert(peer, Asked { socket, served_at });
                 Ok(RawStamp::System(sent))
             }
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
@@ -248,7 +208,7 @@ impl DatagramSocket for Sockets {
     }
 
     fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
-        self.queries.get(usize::from(peer.0))?.as_ref()?.served_at
+        self.queries.get(&peer)?.served_at
     }
 
     fn reply(
@@ -257,8 +217,8 @@ impl DatagramSocket for Sockets {
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<(), SocketError> {
-        let socket = self.listeners.get(usize::from(listener)).ok_or(SocketError::NoListener)?;
-        match message::send(socket, datagram, Some(to), self.local) {
+        let listener = self.listeners.get(usize::from(listener)).ok_or(SocketError::NoListener)?;
+        match message::send(&listener.socket, datagram, Some(to), self.local) {
             Ok(_) => Ok(()),
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
             Err(error) => Err(SocketError::Send(error).into()),
@@ -270,11 +230,10 @@ impl DatagramSocket for Sockets {
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, SocketError> {
         while let Some(channel) = self.ready.pop_front() {
             let socket = match channel {
-                Channel::Peer(PeerId(place)) => {
-                    let asked = self.queries.get(usize::from(place)).and_then(Option::as_ref);
-                    asked.map(|asked| &asked.socket)
+                Channel::Peer(peer) => self.queries.get(&peer).map(|asked| &asked.socket),
+                Channel::Listener(place) => {
+                    self.listeners.get(usize::from(place)).map(|listener| &listener.socket)
                 }
-                Channel::Listener(place) => self.listeners.get(usize::from(place)),
             };
             let Some(socket) = socket else { continue };
             let message = match self.receiver.receive(socket, buffer) {

@@ -6,4 +6,4 @@ pub(crate) mod fault;
 mod signal;
 pub mod timex;
 
-pub use signal::{catch_termination, termination_requested};
+pub use signal::{catch_reload, catch_termination, take_reload_request, termination_requested};

@@ -29,7 +29,7 @@ fn they_go_before_the_file() {
         Some(FILE),
         Overrides {
             clock: Some(ClockKind::Kernel),
-            control: Some(PathBuf::new()),
+            control: Some(String::new()),
             ..overrides(&["a", "b:5", "[::1]:6", "A"], &["127.0.0.1:7", "*:8", "::1", "::1"])
         },
     );

@@ -1,0 +1,178 @@
+//! Another configuration for a daemon that runs: only the difference is applied.
+//!
+//! Peers that are in both stay, with all that is known of them, and are asked as the new one says.
+//! Those that the operator added stay too, and come back to the configuration if it names them.
+
+use std::collections::VecDeque;
+
+use truechimer_core::PeerId;
+use truechimer_core::event::{Event, Level};
+use truechimer_core::hal::AdjustableClock;
+use truechimer_core::io::Output;
+use truechimer_core::run::Node;
+use truechimer_core::units::FreqOffset;
+
+use super::resolve::{Entry, Names};
+use crate::clock::HostClock;
+use crate::config::{Config, Loaded, MAX_PEERS, Origin, Server};
+use crate::control::Reloaded;
+use crate::log::Log;
+use crate::net::Sockets;
+
+/// What of a daemon follows the configuration.
+pub(super) struct Parts<'a> {
+    pub(super) node: &'a mut Node<Sockets, HostClock, MAX_PEERS>,
+    pub(super) names: &'a mut Names,
+    pub(super) lookups: &'a mut VecDeque<PeerId>,
+    pub(super) config: &'a mut Config,
+    pub(super) origin: Option<&'a Origin>,
+    pub(super) log: &'a Log,
+    pub(super) outputs: &'a mut Vec<Output>,
+}
+
+impl Parts<'_> {
+    /// Reads the configuration again and applies the difference.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing has changed. It has been logged.
+    pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
+        let loaded = match self.origin.map(Origin::load) {
+            Some(Ok(loaded)) => loaded,
+            Some(Err(error)) => return Err(self.refuse(&error.to_string())),
+            None => return Err(self.refuse("there is no file that it came from")),
+        };
+        let Loaded { config, warnings } = loaded;
+        let added_by_operator = self.names.added().filter(|entry| !entry.is_in(&config)).count();
+        let peers = config.peers() + added_by_operator;
+        if peers > MAX_PEERS {
+            return Err(self.refuse(&format!(
+                "{peers} servers and pool members are configured or added; {MAX_PEERS} are allowed"
+            )));
+        }
+        let mut done = self.apply(config);
+        done.warnings.splice(0..0, warnings);
+        for warning in &done.warnings {
+            self.log.message(Level::Warning, warning);
+        }
+        self.log.message(Level::Info, &format_args!("configuration reloaded: {done}"));
+        Ok(done)
+    }
+
+    fn refuse(&self, reason: &str) -> String {
+        self.log.message(Level::Error, &format_args!("nothing is reloaded: {reason}"));
+        reason.to_owned()
+    }
+
+    fn apply(&mut self, mut config: Config) -> Reloaded {
+        let mut done = Reloaded::default();
+        self.keep_fixed(&mut config, &mut done.warnings);
+        self.change_peers(&config, &mut done);
+        // Of the engine's own configuration what belongs to the clock stays.
+        self.node.engine.configure(&config.engine_config(FreqOffset::ZERO));
+        for (address, error) in self.node.socket.set_listening(&config.listen) {
+            self.log.event(&Event::BindFailed { address: address.ip() });
+            done.warnings.push(format!("cannot serve on {address}: {error}"));
+        }
+        *self.config = config;
+        done
+    }
+
+    /// What is decided at the start stays as it is, and is named if it should not.
+    fn keep_fixed(&self, config: &mut Config, warnings: &mut Vec<String>) {
+        let Config { clock, control, software_clock, log, .. } = &*self.config;
+        let fixed = [
+            ("clock", config.clock != *clock),
+            ("control", config.control != *control),
+            ("software_clock", config.software_clock != *software_clock),
+            ("log", config.log != *log),
+        ];
+        for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
+            warnings.push(format!("{key} stays as it is until chimed is started again"));
+        }
+        config.clock = *clock;
+        config.control.clone_from(control);
+        config.software_clock = *software_clock;
+        config.log = *log;
+        if self.config.peers() == 0 && config.peers() > 0 && config.clock == Default::default() {
+            let message = "the kernel's clock is only watched until chimed is started again: there was \
+                           no server or pool";
+            warnings.push(message.to_owned());
+        }
+    }
+
+    fn change_peers(&mut self, config: &Config, done: &mut Reloaded) {
+        let mut wanted: Vec<Entry> = Entry::all(config).collect();
+        let mut gone = Vec::new();
+        let now = self.node.clock.now();
+        for (id, entry) in self.names.iter_mut() {
+            match wanted.iter().position(|wanted| wanted.is_same(entry)) {
+                Some(place) => {
+                    let wanted = wanted.remove(place);
+                    if wanted.config == entry.config {
+                        done.kept += 1;
+                    } else {
+                        self.node.engine.set_peer(now, id, &wanted.config);
+                        done.changed += 1;
+                    }
+                    *entry = wanted;
+                }
+                None if entry.added => done.kept += 1,
+                None => gone.push(id),
+            }
+        }
+        for id in gone {
+            self.remove_peer(id);
+            done.removed += 1;
+        }
+        for entry in wanted {
+            // There is room: it has been counted.
+            done.added += usize::from(self.add_peer(entry));
+        }
+    }
+
+    fn add_peer(&mut self, entry: Entry) -> bool {
+        let now = self.node.clock.now();
+        let id = self.node.engine.add_peer(now, &entry.config);
+        id.map(|id| self.names.add(id, entry)).is_ok()
+    }
+
+    fn remove_peer(&mut self, id: PeerId) {
+        self.node.engine.remove_peer(id);
+        self.node.socket.close_query(id);
+        self.lookups.retain(|waiting| *waiting != id);
+        self.names.remove(id);
+        self.node.drain(&mut |output| self.outputs.push(output));
+    }
+
+    /// Asks another server until it is removed, or chimed ends.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn add(&mut self, server: &Server) -> Result<Reloaded, String> {
+        let mut entry = Entry::server(server);
+        entry.added = true;
+        if self.names.iter_mut().any(|(_, other)| entry.is_same(other)) {
+            return Err(format!("{} is asked already", server.address));
+        }
+        if !self.add_peer(entry) {
+            return Err(format!("{MAX_PEERS} peers are asked already; no more are allowed"));
+        }
+        Ok(Reloaded { added: 1, ..Reloaded::default() })
+    }
+
+    /// Asks a server, or the members of a pool, no longer; what is configured comes back when that
+    /// is reloaded.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn remove(&mut self, server: &Server) -> Result<Reloaded, String> {
+        let named = |entry: &Entry| entry.is_at(server);
+        let gone: Vec<PeerId> =
+            self.names.iter_mut().filter(|(_, entry)| named(entry)).map(|(id, _)| id).collect();
+        if gone.is_empty() {
+            return Err(format!("{} with port {} is not asked", server.address, server.port));
+        }
+        gone.iter().for_each(|&id| self.remove_peer(id));
+        Ok(Reloaded { removed: gone.len(), ..Reloaded::default() })
+    }
+}

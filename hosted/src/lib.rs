@@ -5,7 +5,7 @@
 //!
 //! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
-//! - [`config`]: the configuration file.
+//! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
 //! - [`control`]: the control socket, both ends.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
@@ -17,6 +17,7 @@
 //! - `nix`, `libc`: the system's calls; nix where it wraps them, libc for `ntp_adjtime`.
 //! - `nb`: the core's hardware traits.
 //! - `serde`, `toml`, `serde_json`: configuration and control messages.
+//! - `glob`: patterns in `include`.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `thiserror`, `anyhow`: errors of the library and of its programs.
 

@@ -136,6 +136,18 @@ pub(crate) fn by_the_operator() -> Result<()> {
     let kept = "peers: 0 added, 0 removed, 0 changed, 2 as before\n";
     answers(&chimed, &["reload"], kept, "")?;
 
+    let one_changed = "peers: 0 added, 0 removed, 1 changed, 0 as before\n";
+    answers(&chimed, &["offline", &second], one_changed, "")?;
+    let asked = added.queries();
+    answers(&chimed, &["burst"], "peers: 0 added, 0 removed, 2 changed, 0 as before\n", "")?;
+    let others = configured.queries();
+    wait_for("the other's answers", LIMIT, || {
+        Ok((configured.queries() > others + 8).then_some(()))
+    })?;
+    ensure!(added.queries() <= asked + 1, "who is offline is asked");
+    answers(&chimed, &["online", &second], one_changed, "")?;
+    wait_for("its answers", LIMIT, || Ok((added.queries() > asked + 4).then_some(())))?;
+
     let gone = "peers: 0 added, 1 removed, 0 changed, 0 as before\n";
     for server in [&first, &second] {
         answers(&chimed, &["remove", server], gone, "")?;

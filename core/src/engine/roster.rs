@@ -62,6 +62,21 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
     }
 
+    /// Asks a peer no longer while it is not to be `online`; what it said stays believed, ever less.
+    pub fn set_online(&mut self, now: Now, id: PeerId, online: bool) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.set_online(online, now.mono);
+        }
+    }
+
+    /// Asks a peer at once, and as often as at the start for a while. One that is not online or is left
+    /// alone for what it said stays so.
+    pub fn burst(&mut self, now: Now, id: PeerId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.burst(now.mono);
+        }
+    }
+
     /// Behaves otherwise from now on: thresholds, limits, `packets`, `min_sources`,
     /// `local_stratum`. What belongs to the clock (`control`, `frequency`, `precision`, `counter`)
     /// stays. Corrections made so far count for `step_limit`.

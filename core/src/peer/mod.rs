@@ -42,6 +42,9 @@ const LONGEST_RETRY: Span = Span::from_secs(900);
 /// Addresses of one name that are tried in turn.
 pub const MAX_ADDRESSES: usize = 4;
 
+/// When a peer is asked that is offline.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// A peer of an engine. The first ones have the numbers from 0 on; that of one that was removed is not
 /// soon another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +100,8 @@ pub struct Peer {
     current: usize,
     /// It has not answered: the next query goes to the next one.
     abandoned: bool,
+    /// It is not to be asked for now.
+    offline: bool,
     /// The addresses come from a name, which can be looked up again.
     named: bool,
     query: Option<Query>,
@@ -149,6 +154,7 @@ impl Peer {
             addresses: config.address.into_iter().collect(),
             current: 0,
             abandoned: false,
+            offline: false,
             named: config.address.is_none(),
             query: None,
             own_id: None,
@@ -174,6 +180,22 @@ impl Peer {
         }
     }
 
+    /// Whether it is to be asked from now on; at once after it was not.
+    pub fn set_online(&mut self, online: bool, now: Instant) {
+        if online && self.offline {
+            self.next_query = now;
+        }
+        self.offline = !online;
+    }
+
+    /// It is asked at once and often for a while, unless it is left alone.
+    pub fn burst(&mut self, now: Instant) {
+        if !self.offline && !self.poll.is_suspended() {
+            self.next_query = self.next_query.min(now);
+            self.poll.burst();
+        }
+    }
+
     /// Whether it has yet to be asked, or to be resolved, for the first time.
     pub const fn is_untried(&self) -> bool {
         self.counters.sent == 0 && self.resolve_attempts == 0
@@ -189,7 +211,8 @@ impl Peer {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Instant {
-        self.query.map_or(self.next_query, |query| query.deadline.min(self.next_query))
+        let next = if self.offline { NEVER } else { self.next_query };
+        self.query.map_or(next, |query| query.deadline.min(next))
     }
 
     /// Whether it is too new to say that it will not answer: the first step of the clock waits
@@ -201,7 +224,7 @@ impl Peer {
         };
         let enough = if self.addresses.is_empty() { UNDECIDED_NAME } else { UNDECIDED };
         let may_decide = self.refused.is_none() && !self.options.noselect;
-        !self.trust.is_valid() && may_decide && attempts <= enough
+        !self.trust.is_valid() && may_decide && !self.offline && attempts <= enough
     }
 
     /// Whether it has had its chance and failed.

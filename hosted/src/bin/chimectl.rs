@@ -71,6 +71,26 @@ enum Question {
         #[arg(value_name = "HOST[:PORT]")]
         server: Target,
     },
+    /// Ask a server again, or all of them
+    Online {
+        /// As it is configured
+        #[arg(value_name = "HOST[:PORT]")]
+        server: Option<Target>,
+    },
+    /// Ask a server, or all of them, no longer until `online`
+    ///
+    /// For a network that comes and goes. What they said stays believed, ever less.
+    Offline {
+        /// As it is configured
+        #[arg(value_name = "HOST[:PORT]")]
+        server: Option<Target>,
+    },
+    /// Ask a server, or all of them, at once and every 2 s at first
+    Burst {
+        /// As it is configured
+        #[arg(value_name = "HOST[:PORT]")]
+        server: Option<Target>,
+    },
     /// Print OpenNTPD's ntpd.conf as a configuration of chimed
     ///
     /// What has no equivalent is told on standard error. Needs no daemon; chimed reads such a file
@@ -139,6 +159,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Reload => answer(cli, Command::Reload)?,
         Question::Add { server } => answer(cli, Command::Add(server.clone()))?,
         Question::Remove { server } => answer(cli, Command::Remove(server.clone()))?,
+        Question::Online { server } => answer(cli, Command::Online(server.clone()))?,
+        Question::Offline { server } => answer(cli, Command::Offline(server.clone()))?,
+        Question::Burst { server } => answer(cli, Command::Burst(server.clone()))?,
         Question::Convert { file } => convert(cli, file)?,
         Question::Kernel { action } => {
             let clock = match action {

@@ -37,6 +37,12 @@ pub enum Command {
     Reload,
     /// Ask this server too.
     Add(Target),
+    /// Ask these again, or all of them.
+    Online(Option<Target>),
+    /// Ask these no longer until they are to be online, or none of them.
+    Offline(Option<Target>),
+    /// Ask these at once and often for a while, or all of them.
+    Burst(Option<Target>),
     /// No longer ask this server, or the members of the pool of that name.
     Remove(Target),
 }
@@ -63,7 +69,7 @@ pub enum Answer {
     Step(f64),
     /// To [`Command::Log`] and [`Command::FollowLog`], the oldest first.
     Log(Vec<LogLine>),
-    /// To [`Command::Reload`], [`Command::Add`] and [`Command::Remove`].
+    /// To [`Command::Reload`] and what changes peers.
     Reloaded(Reloaded),
     /// The request could not be understood or granted.
     Error(String),

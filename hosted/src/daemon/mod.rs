@@ -65,6 +65,8 @@ pub enum DaemonError {
     Poll(Errno),
 }
 
+type Peers = Engine<MAX_PEERS>;
+
 /// A running daemon. However it ends, the clock is left at its frequency, without a slew.
 #[derive(Debug)]
 pub struct Daemon {
@@ -253,6 +255,15 @@ impl Daemon {
             let request = match command {
                 Command::Reload => return parts.reload().into(),
                 Command::Add(server) => return parts.add(&server.server()).into(),
+                Command::Online(server) => {
+                    let online = |engine: &mut Peers, now, id| engine.set_online(now, id, true);
+                    return parts.each(server.as_ref(), online).into();
+                }
+                Command::Offline(server) => {
+                    let offline = |engine: &mut Peers, now, id| engine.set_online(now, id, false);
+                    return parts.each(server.as_ref(), offline).into();
+                }
+                Command::Burst(server) => return parts.each(server.as_ref(), Peers::burst).into(),
                 Command::Remove(server) => return parts.remove(&server.server()).into(),
                 Command::Accept => Request::Accept,
                 Command::Step => Request::Step,

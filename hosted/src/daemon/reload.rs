@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 
-use truechimer_core::PeerId;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::Output;
 use truechimer_core::run::Node;
-use truechimer_core::units::FreqOffset;
+use truechimer_core::units::{FreqOffset, Now};
+use truechimer_core::{Engine, PeerId};
 
 use super::resolve::{Entry, Names};
 use crate::clock::HostClock;
@@ -18,6 +18,7 @@ use crate::config::{Config, Loaded, MAX_PEERS, Origin, Server};
 use crate::control::Reloaded;
 use crate::log::Log;
 use crate::net::Sockets;
+use crate::query::Target;
 
 /// What of a daemon follows the configuration.
 pub(super) struct Parts<'a> {
@@ -166,13 +167,35 @@ impl Parts<'_> {
     /// # Errors
     /// There is none.
     pub(super) fn remove(&mut self, server: &Server) -> Result<Reloaded, String> {
-        let named = |entry: &Entry| entry.is_at(server);
-        let gone: Vec<PeerId> =
-            self.names.iter_mut().filter(|(_, entry)| named(entry)).map(|(id, _)| id).collect();
-        if gone.is_empty() {
-            return Err(format!("{} with port {} is not asked", server.address, server.port));
-        }
+        let gone = self.at(Some(server))?;
         gone.iter().for_each(|&id| self.remove_peer(id));
         Ok(Reloaded { removed: gone.len(), ..Reloaded::default() })
+    }
+    /// Does something with a server, or the members of a pool, or with all peers.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn each(
+        &mut self,
+        target: Option<&Target>,
+        act: impl Fn(&mut Engine<MAX_PEERS>, Now, PeerId),
+    ) -> Result<Reloaded, String> {
+        let peers = self.at(target.map(Target::server).as_ref())?;
+        let now = self.node.clock.now();
+        peers.iter().for_each(|&id| act(&mut self.node.engine, now, id));
+        Ok(Reloaded { changed: peers.len(), ..Reloaded::default() })
+    }
+
+    /// The peers of a server or pool, or all of them.
+    fn at(&mut self, server: Option<&Server>) -> Result<Vec<PeerId>, String> {
+        let is_meant = |entry: &Entry| server.is_none_or(|server| entry.is_at(server));
+        let entries = self.names.iter_mut().filter(|(_, entry)| is_meant(entry));
+        let peers: Vec<PeerId> = entries.map(|(id, _)| id).collect();
+        match server {
+            Some(server) if peers.is_empty() => {
+                Err(format!("{} with port {} is not asked", server.address, server.port))
+            }
+            _ => Ok(peers),
+        }
     }
 }

@@ -129,3 +129,41 @@ fn the_policy_of_steps_changes() {
     jump(&mut bench);
     assert!(stepped(&bench), "{:?}", bench.commands);
 }
+
+#[test]
+fn who_is_offline_is_not_asked() {
+    let mut world = three();
+    for id in [0, 1, 2].map(PeerId) {
+        world.engine.set_online(world.now(), id, false);
+    }
+    let asked = world.queries.len();
+    world.run_secs(7_200);
+    assert_eq!(world.queries.len(), asked);
+    assert!(world.snapshot().synced && world.peer(0).valid);
+    world.assert_claims_hold();
+    let before = world.peer(1).counters.used;
+    world.engine.set_online(world.now(), PeerId(1), true);
+    world.run_secs(1);
+    assert_eq!((world.queries.len(), world.peer(1).counters.used), (asked + 1, before + 1));
+    world.run_secs(3_600);
+    assert!(world.peer(0).counters.sent < world.peer(1).counters.sent);
+}
+
+#[test]
+fn a_burst_is_sent_at_once() {
+    let mut world = three();
+    world.run_secs(7_200);
+    let asked = world.peer(0).counters.used;
+    world.engine.burst(world.now(), PeerId(0));
+    world.run_secs(30);
+    assert!(
+        (6..=16).contains(&(world.peer(0).counters.used - asked)),
+        "{:?}",
+        world.peer(0).counters
+    );
+    world.engine.set_online(world.now(), PeerId(0), false);
+    world.engine.burst(world.now(), PeerId(0));
+    let asked = world.peer(0).counters.sent;
+    world.run_secs(600);
+    assert_eq!(world.peer(0).counters.sent, asked);
+}

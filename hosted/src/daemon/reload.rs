@@ -14,7 +14,7 @@ use truechimer_core::{Engine, PeerId};
 
 use super::resolve::{Entry, Names};
 use crate::clock::HostClock;
-use crate::config::{Config, Loaded, MAX_PEERS, Origin, Server};
+use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Origin, Server};
 use crate::control::Reloaded;
 use crate::log::Log;
 use crate::net::Sockets;
@@ -94,7 +94,7 @@ impl Parts<'_> {
         config.control.clone_from(control);
         config.software_clock = *software_clock;
         config.log = *log;
-        if self.config.peers() == 0 && config.peers() > 0 && config.clock == Default::default() {
+        if self.config.peers() == 0 && config.peers() > 0 && config.clock == ClockKind::Kernel {
             let message = "the kernel's clock is only watched until chimed is started again: there was \
                            no server or pool";
             warnings.push(message.to_owned());

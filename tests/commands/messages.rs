@@ -55,7 +55,7 @@ const ROWS: &[(&str, Row)] = &[
     ("clock is now synced", By(JUMPS, "nobody_may_rely_on_a_clock_that_was_moved")),
     ("clock is now unsynced", By(JUMPS, "nobody_may_rely_on_a_clock_that_was_moved")),
     (" peers valid", By(ENGINE, "four_answers_make_a_peer_valid_and_the_clock_synced")),
-    ("ntp engine exiting", By("tests/commands/ending.rs", "hangup")),
+    ("ntp engine exiting", By("tests/commands/ending.rs", "quit")),
     ("local clock jumped by ", By(JUMPS, "what_another_program_did_is_undone")),
     ("local clock held: offset ", By("tests/commands/control.rs", "accept")),
     ("local clock no longer held", By("tests/commands/control.rs", "accept")),

@@ -84,9 +84,11 @@ pub(crate) fn in_place() -> Result<()> {
 
     let text = std::fs::read_to_string(&file)?;
     let control = chimed.control().display().to_string();
-    std::fs::write(&file, text.replace(&control, "/nowhere/chimed.sock"))?;
-    let warning = "chimed: warning: control stays as it is until chimed is started again\n";
-    answers(&chimed, &["reload"], again, warning)?;
+    let fixed = text.replace(&control, "/nowhere/chimed.sock") + "[log]\nlevel = \"error\"\n";
+    std::fs::write(&file, fixed)?;
+    let warnings = "chimed: warning: control stays as it is until chimed is started again\n\
+                    chimed: warning: log stays as it is until chimed is started again\n";
+    answers(&chimed, &["reload"], again, warnings)?;
     ensure!(chimed.status()?.is_synced()?, "{:?}", chimed.status()?);
     let ended = ask(&chimed, &["reload", "--json"])?;
     let done: serde_json::Value = serde_json::from_str(&ended.stdout)?;

@@ -9,6 +9,7 @@
 //! - [`control`]: the control socket, both ends.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
+//! - [`service`]: what systemd is told.
 //! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`]: what `chimectl` does without it.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!
@@ -34,4 +35,5 @@ pub mod log;
 pub mod net;
 pub mod output;
 pub mod query;
+pub mod service;
 pub mod sys;

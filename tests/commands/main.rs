@@ -15,6 +15,7 @@ mod output;
 mod privilege;
 mod query;
 mod reload;
+mod service;
 mod serving;
 mod usage;
 
@@ -91,6 +92,9 @@ fn main() {
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
         trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
+        trial("service::notified", &[], service::notified),
+        trial("service::abstract_socket", &[], service::abstract_socket),
+        trial("service::no_manager", &[], service::no_manager),
         trial("serving::each_other", &[], serving::each_other),
     ];
     conclude(trials, THREADS);

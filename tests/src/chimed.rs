@@ -50,6 +50,19 @@ impl Chimed {
         Self::start_by(Command::new, binaries::chimed()?, SOFTWARE, configuration)
     }
 
+    /// Starts it with such variables in its environment.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_with(variables: &[(&str, &str)], configuration: &str) -> Result<Self> {
+        let command = |program| {
+            let mut command = Command::new(program);
+            command.envs(variables.iter().copied());
+            command
+        };
+        Self::start_by(command, binaries::chimed()?, SOFTWARE, configuration)
+    }
+
     /// Starts it in a namespace.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant as HostInstant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::{AdjustableClock, Channel};
@@ -32,6 +33,7 @@ use crate::control::{Answer, Command, Control};
 use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
+use crate::service::ServiceManager;
 use crate::sys;
 use crate::sys::fault::{Call, fault};
 
@@ -133,17 +135,29 @@ impl Daemon {
     }
 
     /// Runs until a signal asks it to end, and reads the configuration again when one asks for that;
-    /// [`sys::catch_termination`] and [`sys::catch_reload`] have been called.
+    /// keeps the service manager informed, if one started it. [`sys::catch_termination`] and
+    /// [`sys::catch_reload`] have been called.
     ///
     /// # Errors
     /// poll(2) failed.
     pub fn run(&mut self) -> Result<(), DaemonError> {
+        let mut service = ServiceManager::from_environment().unwrap_or_else(|error| {
+            let text = format_args!("cannot notify the service manager: {error}");
+            self.log.message(Level::Warning, &text);
+            ServiceManager::default()
+        });
+        service.ready();
         while !sys::termination_requested() {
             if sys::take_reload_request() {
+                service.reloading(monotonic());
                 self.reload();
+                service.ready();
             }
-            self.turn(LONGEST_WAIT).inspect_err(|_| self.log.event(&Event::FatalExiting))?;
+            self.turn(service.longest_wait(LONGEST_WAIT))
+                .inspect_err(|_| self.log.event(&Event::FatalExiting))?;
+            service.tend(|| self.summary());
         }
+        service.stopping();
         self.log.close();
         self.log.event(&Event::EngineExiting);
         self.log.event(&Event::Terminating);
@@ -179,6 +193,18 @@ impl Daemon {
     #[must_use]
     pub const fn node(&self) -> &Node<Sockets, HostClock, MAX_PEERS> {
         &self.node
+    }
+
+    /// How it is, in one line.
+    fn summary(&self) -> String {
+        let snapshot = self.node.engine.snapshot(self.node.clock.now());
+        let valid = snapshot.peers().filter(|peer| peer.valid).count();
+        let state = match (snapshot.synced, snapshot.held) {
+            (true, _) => format!("synced, stratum {}", snapshot.system.stratum),
+            (false, true) => "unsynced, clock held: see chimectl accept".into(),
+            (false, false) => "unsynced".into(),
+        };
+        format!("{state}; {valid} of {} peers valid", snapshot.peers().len())
     }
 
     fn take(&mut self, outputs: Vec<Output>) {
@@ -331,6 +357,11 @@ impl Daemon {
         let nanos = left.min(longest).max(Span::ZERO).as_nanos().unsigned_abs();
         PollTimeout::try_from(nanos.div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
     }
+}
+
+/// As systemd counts it.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 impl Drop for Daemon {

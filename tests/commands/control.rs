@@ -12,7 +12,7 @@ use serde_json::Value;
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
 use truechimer_tests::fake::{Datagram, FakeServer, Reply};
 use truechimer_tests::namespace::Namespace;
-use truechimer_tests::process::{Ended, finish};
+use truechimer_tests::process::{Ended, Process, finish};
 use truechimer_tests::{binaries, free_port, scratch};
 
 use super::{SOON, chimectl, neutral};
@@ -37,7 +37,37 @@ const STATUS_ROWS: [&str; 15] = [
     "served",
 ];
 
-const STATUS_KEYS: [&str; 23] = [
+const TRACKING_ROWS: [&str; 11] = [
+    "reference",
+    "stratum",
+    "last update",
+    "offset",
+    "frequency",
+    "skew",
+    "root delay",
+    "root dispersion",
+    "error bound",
+    "likely error",
+    "leap second",
+];
+
+const TRACKING_KEYS: [&str; 12] = [
+    "age",
+    "error_bound",
+    "frequency",
+    "leap",
+    "likely_error",
+    "offset",
+    "reference",
+    "root_delay",
+    "root_dispersion",
+    "skew",
+    "stratum",
+    "synced",
+];
+
+const STATUS_KEYS: [&str; 25] = [
+    "age",
     "clock",
     "clock_error",
     "controlled",
@@ -58,6 +88,7 @@ const STATUS_KEYS: [&str; 23] = [
     "requests",
     "root_delay",
     "root_dispersion",
+    "skew",
     "stratum",
     "synced",
     "uptime",
@@ -121,6 +152,50 @@ pub(crate) fn status() -> Result<()> {
     let ppm = frequency.strip_suffix(" ppm").with_context(|| frequency.to_owned())?;
     ensure!(ppm.starts_with(['+', '-']) && ppm.parse::<f64>().is_ok(), "{frequency}");
     Ok(())
+}
+
+pub(crate) fn tracking() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let chimed = Chimed::start(&server(fake.port, -2))?;
+    let before = rows(&show(&chimed, &["tracking"])?)?;
+    let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == TRACKING_ROWS, "{before:?}");
+    for (name, expected) in [("reference", "INIT"), ("stratum", "16"), ("skew", "-")] {
+        ensure!(value(&before, name)? == expected, "{name} is not {expected}: {before:?}");
+    }
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let after = rows(&show(&chimed, &["tracking"])?)?;
+    for (name, expected) in [("reference", "127.0.0.1"), ("stratum", "2"), ("leap second", "none")]
+    {
+        ensure!(value(&after, name)? == expected, "{name} is not {expected}: {after:?}");
+    }
+    for (name, unit) in [("last update", " s ago"), ("skew", " ppm")] {
+        let number = value(&after, name)?.strip_suffix(unit).and_then(|text| text.parse().ok());
+        ensure!(number.is_some_and(|number: f64| number >= 0.0), "{name}: {after:?}");
+    }
+    let json: Value = serde_json::from_str(&show(&chimed, &["tracking", "--json"])?)?;
+    has_keys(&json, TRACKING_KEYS)?;
+    let bounds = [&json["likely_error"], &json["error_bound"]].map(Value::as_f64);
+    ensure!(bounds[0].is_some() && bounds[0] <= bounds[1], "{json}");
+
+    let coloured = run_coloured(&chimed, &["tracking"], false)?;
+    ensure!(coloured.contains('\x1b'), "no colour: {coloured:?}");
+    let plain = run_coloured(&chimed, &["tracking"], true)?;
+    ensure!(!plain.contains('\x1b'), "escape codes: {plain:?}");
+    Ok(())
+}
+
+/// On a terminal.
+fn run_coloured(chimed: &Chimed, arguments: &[&str], no_color: bool) -> Result<String> {
+    let mut command = chimectl()?;
+    command.arg("-s").arg(chimed.control()).args(arguments);
+    if no_color {
+        command.env("NO_COLOR", "1");
+    }
+    let mut process = Process::start_on_terminal(&mut command)?;
+    process.wait_for_line("leap second", SOON)?;
+    ensure!(process.wait(SOON)?.success());
+    Ok(process.transcript.lines().concat())
 }
 
 /// In a network without name servers.

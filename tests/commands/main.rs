@@ -18,6 +18,7 @@ mod reload;
 mod service;
 mod serving;
 mod usage;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -49,6 +50,10 @@ fn main() {
         trial("control::json", &[], control::json),
         trial("control::accept", &[], control::accept),
         trial("control::step", &[], control::step),
+        trial("control::tracking", &[], control::tracking),
+        trial("waiting::synced", &[], waiting::synced),
+        trial("waiting::too_long", &[], waiting::too_long),
+        trial("waiting::in_vain", &[], waiting::in_vain),
         trial("control::nobody_there", &[], control::nobody_there),
         trial("control::somebody_else", &[], control::somebody_else),
         trial("control::not_allowed", &[Need::Namespace], control::not_allowed),

@@ -16,7 +16,16 @@ pub(crate) fn help() -> Result<()> {
         (
             chimectl,
             "chimectl",
-            &["status", "peers", "kernel", "--socket", "--json", "/run/chimed.sock"],
+            &[
+                "status",
+                "tracking",
+                "peers",
+                "wait",
+                "kernel",
+                "--socket",
+                "--json",
+                "/run/chimed/chimed.sock",
+            ],
         ),
     ] {
         for help in ["-h", "--help"] {
@@ -42,7 +51,7 @@ pub(crate) fn help() -> Result<()> {
 
 /// Nothing starts, and it is said what is missing or allowed.
 pub(crate) fn wrong() -> Result<()> {
-    let cases: [(Program, &[&str], &str); 8] = [
+    let cases: [(Program, &[&str], &str); 10] = [
         (chimed, &["-f", "/nowhere/chimed.toml"], "--foreground"),
         (chimed, &["-d", "-f"], "a value is required for '--config <FILE>'"),
         (chimed, &["-d", "--log-profile", "loud"], "[possible values: unix, appliance]"),
@@ -50,6 +59,8 @@ pub(crate) fn wrong() -> Result<()> {
         (chimed, &["query"], "<HOST[:PORT]>..."),
         (chimed, &["serve"], "unrecognized subcommand 'serve'"),
         (chimectl, &["reboot"], "unrecognized subcommand 'reboot'"),
+        (chimectl, &["wait", "-t=-1"], "0 to 1000000 are allowed"),
+        (chimectl, &["wait", "--until", "noon"], "[possible values: synced, reachable]"),
         (chimectl, &["--json"], "requires a subcommand"),
     ];
     for (program, arguments, message) in cases {

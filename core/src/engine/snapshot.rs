@@ -33,6 +33,8 @@ pub struct Snapshot<'a> {
     pub discipline: DisciplineMode,
     /// The rate at which the clock is kept.
     pub frequency: FreqOffset,
+    /// The standard deviation of that rate from what the sources say, once they have.
+    pub skew: Option<FreqOffset>,
     /// No error is greater, if the majority of the sources is honest; from the first source on,
     /// and after somebody else moved the clock from when they have confirmed it.
     pub error_bound: Option<Span>,
@@ -121,6 +123,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             held: self.discipline.is_held(),
             discipline: self.discipline.mode(),
             frequency: self.discipline.frequency(),
+            skew: self.sync.skew(),
             error_bound: known.and_then(|offset| self.sync.error_bound(now.mono, offset)),
             likely_error: known.and_then(|offset| self.sync.likely_error(now.mono, offset)),
         }

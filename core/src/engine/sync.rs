@@ -9,7 +9,7 @@ use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM, drift_bo
 use crate::peer::Peer;
 use crate::select::Consensus;
 use crate::system::SystemState;
-use crate::units::{Instant, Now, Span};
+use crate::units::{FreqOffset, Instant, Now, Span};
 use crate::wire::{LeapIndicator, ReferenceId};
 
 /// Within this the clock counts as right even if the source claims to be better than that.
@@ -195,6 +195,13 @@ impl Sync {
     pub(super) fn error_bound(&self, now: Instant, offset: Span) -> Option<Span> {
         self.followed.as_ref().map(|followed| followed.root_distance_at(now) + offset.abs())
     }
+
+    /// How sure the frequency is of what is followed: its standard deviation.
+    pub(super) fn skew(&self) -> Option<FreqOffset> {
+        let deviation = self.likely.frequency_deviation.0;
+        self.followed.as_ref().map(|_| FreqOffset::from_ppm_f64(deviation * 1e6))
+    }
+
     /// What the error at `now` of a clock that is `offset` behind what it follows hardly exceeds.
     pub(super) fn likely_error(&self, now: Instant, offset: Span) -> Option<Span> {
         let followed = self.followed.as_ref()?;

@@ -3,17 +3,20 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
 use truechimer::config::{Config, DEFAULT_CONTROL, Detail, Loaded};
-use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow};
+use truechimer::control::{Answer, Command, LogLine, Peer, Status, Until, ask, follow, wait};
 use truechimer::kernel::{self, Kernel, KernelError};
 use truechimer::query::Target;
 use truechimer::{log, output};
 
 /// How a command line that makes no sense ends; clap's own.
 const USAGE: u8 = 2;
+/// The longest `wait` with an end.
+const LONGEST_WAIT: Duration = Duration::from_secs(1_000_000);
 
 /// Asks a running chimed how it and its peers are; reads and sets the kernel's clock.
 #[derive(Debug, Parser)]
@@ -35,6 +38,11 @@ enum Question {
     ///
     /// Succeeds whether or not the clock is synchronised; fails if the daemon cannot be asked.
     Status,
+    /// What the clock follows, how closely, and how far off it may be
+    ///
+    /// In the terms of chronyc tracking, with the two bounds of the error. With --json: times in
+    /// seconds, rates in ppm.
+    Tracking,
     /// What is known of each peer
     Peers,
     /// Have a clock that is held step to what the sources say
@@ -100,6 +108,18 @@ enum Question {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Wait until the clock is right, or only until the daemon can be asked
+    ///
+    /// For the order in which a host starts. A daemon that is not there yet is waited for too. Fails
+    /// when the time is over. With --json it prints the status then.
+    Wait {
+        /// What to wait for
+        #[arg(long, value_name = "STATE", default_value = "synced")]
+        until: Until,
+        /// How long, in seconds; for ever unless it is said
+        #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+        timeout: Option<Duration>,
+    },
     /// The kernel's clock: every field of ntp_adjtime, decoded
     ///
     /// Needs neither a daemon nor a privilege. The keys of --json are the fields' names with their
@@ -134,6 +154,11 @@ fn word(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let duration = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    duration.filter(|wait| *wait <= LONGEST_WAIT).ok_or("0 to 1000000 are allowed")
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
@@ -151,6 +176,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let text = match &cli.command {
         Question::Status => answer(cli, Command::Status)?,
+        Question::Tracking => tracking(cli)?,
         Question::Peers => answer(cli, Command::Peers)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
@@ -163,6 +189,10 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Offline { server } => answer(cli, Command::Offline(server.clone()))?,
         Question::Burst { server } => answer(cli, Command::Burst(server.clone()))?,
         Question::Convert { file } => convert(cli, file)?,
+        Question::Wait { until, timeout } => {
+            let status = wait(&cli.socket, *until, *timeout)?;
+            if cli.json { serde_json::to_string_pretty(&status)? + "\n" } else { String::new() }
+        }
         Question::Kernel { action } => {
             let clock = match action {
                 None => Kernel::read()?,
@@ -251,6 +281,47 @@ fn show_status(status: &Status) -> String {
         row("served", &format_args!("{} of {} requests", status.answers, status.requests));
     }
     text
+}
+
+fn tracking(cli: &Cli) -> anyhow::Result<String> {
+    let Answer::Status(status) = ask(&cli.socket, Command::Status)? else {
+        anyhow::bail!("chimed did not say how it is");
+    };
+    if cli.json {
+        let tracking = serde_json::json!({
+            "synced": status.synced,
+            "reference": status.reference,
+            "stratum": status.stratum,
+            "age": status.age,
+            "offset": status.offset,
+            "frequency": status.frequency,
+            "skew": status.skew,
+            "root_delay": status.root_delay,
+            "root_dispersion": status.root_dispersion,
+            "error_bound": status.error_bound,
+            "likely_error": status.likely_error,
+            "leap": status.leap,
+        });
+        return Ok(serde_json::to_string_pretty(&tracking)? + "\n");
+    }
+    let known = |value: Option<f64>, unit| value.map_or("-".into(), |v| format!("{v:.3} {unit}"));
+    let rows: [(&str, &dyn Display); 11] = [
+        ("reference", &status.reference),
+        ("stratum", &status.stratum),
+        ("last update", &known(status.age, "s ago")),
+        ("offset", &micros(status.offset)),
+        ("frequency", &format_args!("{:+.3} ppm", status.frequency)),
+        ("skew", &known(status.skew, "ppm")),
+        ("root delay", &micros(Some(status.root_delay))),
+        ("root dispersion", &micros(Some(status.root_dispersion))),
+        ("error bound", &micros(status.error_bound)),
+        ("likely error", &micros(status.likely_error)),
+        ("leap second", &status.leap),
+    ];
+    let heading = AnsiColor::BrightBlack.on_default();
+    let row =
+        |(name, value): &(&str, &dyn Display)| format!("{heading}{name:<16}{heading:#} {value}\n");
+    Ok(rows.iter().map(row).collect())
 }
 
 fn show_peers(peers: &[Peer]) -> String {

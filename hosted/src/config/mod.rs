@@ -32,7 +32,11 @@ pub use overrides::{Origin, Overrides};
 /// The port of NTP (RFC 5905 §7.2, PORT).
 pub const NTP_PORT: u16 = 123;
 /// Where the control socket is unless the file says otherwise.
-pub const DEFAULT_CONTROL: &str = "/run/chimed.sock";
+pub const DEFAULT_CONTROL: &str = if cfg!(target_os = "linux") {
+    "/run/chimed/chimed.sock"
+} else {
+    "/var/run/chimed/chimed.sock"
+};
 /// How many addresses of a pool are used unless the file says otherwise, as ntpd and chrony do.
 pub const DEFAULT_POOL_COUNT: u8 = 4;
 /// The most addresses of one pool.

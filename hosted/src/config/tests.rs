@@ -126,7 +126,7 @@ fn every_key() {
 fn defaults() {
     let config = parse("");
     assert_eq!(config, Config::default());
-    assert_eq!(config.control.as_deref(), Some(Path::new("/run/chimed.sock")));
+    assert_eq!(config.control.as_deref(), Some(Path::new(DEFAULT_CONTROL)));
     let engine = EngineConfig { counter: Counter::Slewed, ..EngineConfig::default() };
     assert_eq!(config.engine_config(FreqOffset::ZERO), engine);
     assert_eq!(config.step_threshold, Span::from_millis(100));

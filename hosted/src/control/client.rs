@@ -22,7 +22,7 @@ pub enum ClientError {
         error: io::Error,
     },
     /// The daemon was lost while it was asked.
-    #[error("chimed at {path} did not answer: {}", reason(error))]
+    #[error("chimed at {path} did not answer: {error}")]
     Lost {
         /// Where.
         path: PathBuf,
@@ -40,10 +40,16 @@ pub enum ClientError {
     Refused(String),
 }
 
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => format!("nothing came within {} s", PATIENCE.as_secs()),
-        _ => error.to_string(),
+impl ClientError {
+    /// Whether it may be otherwise in a moment: the daemon is not there yet, or busy.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        match self {
+            Self::Connect { error, .. } => matches!(error.kind(), NotFound | ConnectionRefused),
+            Self::Lost { .. } => true,
+            Self::Ended(_) | Self::Answer(_) | Self::Refused(_) => false,
+        }
     }
 }
 
@@ -62,10 +68,19 @@ fn hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// It cannot be reached, or refused.
 pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
-    let stream = request(path, command)?;
+    ask_within(PATIENCE, path, command)
+}
+
+/// As [`ask`], but the daemon may take no longer than `patience`, if that is less than usual.
+pub(super) fn ask_within(
+    patience: Duration,
+    path: &Path,
+    command: Command,
+) -> Result<Answer, ClientError> {
+    let stream = request(patience, path, command)?;
     let line = BufReader::new(stream).lines().next();
-    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
-    parse(&line.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())).map_err(lost)?)
+    let line = line.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+    parse(&line.map_err(lost(patience, path))?)
 }
 
 /// The log's lines, and each further one when it comes.
@@ -75,8 +90,8 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
 pub fn follow(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<Vec<LogLine>, ClientError>>, ClientError> {
-    let stream = request(path, Command::FollowLog)?;
-    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
+    let stream = request(PATIENCE, path, Command::FollowLog)?;
+    let lost = lost(PATIENCE, path);
     stream.set_read_timeout(None).map_err(lost)?;
     let answers =
         BufReader::new(stream).lines().map(move |line| match parse(&line.map_err(lost)?)? {
@@ -86,12 +101,30 @@ pub fn follow(
     Ok(answers.chain(std::iter::once_with(|| Err(ClientError::Ended(path.to_owned())))))
 }
 
-fn request(path: &Path, command: Command) -> Result<UnixStream, ClientError> {
+fn lost(patience: Duration, path: &Path) -> impl Fn(io::Error) -> ClientError + Copy {
+    move |error| {
+        let error = match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let patience = limited(patience).as_secs_f64();
+                io::Error::other(format!("nothing came within {patience} s"))
+            }
+            _ => error,
+        };
+        ClientError::Lost { path: path.to_owned(), error }
+    }
+}
+
+/// Nothing at all would be for ever.
+fn limited(patience: Duration) -> Duration {
+    patience.clamp(Duration::from_millis(1), PATIENCE)
+}
+
+fn request(patience: Duration, path: &Path, command: Command) -> Result<UnixStream, ClientError> {
     let mut stream = UnixStream::connect(path)
         .map_err(|error| ClientError::Connect { path: path.to_owned(), error })?;
-    let lost = |error| ClientError::Lost { path: path.to_owned(), error };
-    stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
+    let lost = lost(patience, path);
+    stream.set_read_timeout(Some(limited(patience))).map_err(lost)?;
+    stream.set_write_timeout(Some(limited(patience))).map_err(lost)?;
     let request = Request { version: VERSION, command };
     let mut request = serde_json::to_vec(&request).map_err(ClientError::Answer)?;
     request.push(b'\n');

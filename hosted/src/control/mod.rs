@@ -3,6 +3,7 @@
 mod client;
 mod reloaded;
 mod server;
+mod wait;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::query::Target;
 pub use client::{ClientError, ask, follow};
 pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
+pub use wait::{Until, WaitError, wait};
 
 /// The version of requests and answers; another is refused.
 pub const VERSION: u32 = 1;
@@ -98,6 +100,10 @@ pub struct Status {
     pub offset: Option<f64>,
     /// The rate at which the clock is kept, in ppm.
     pub frequency: f64,
+    /// The standard deviation of that rate, in ppm.
+    pub skew: Option<f64>,
+    /// Since the clock was last compared with what it follows, in seconds.
+    pub age: Option<f64>,
     /// The greatest error if the majority of the sources is honest, in seconds.
     pub error_bound: Option<f64>,
     /// What the error is hardly greater than, in seconds.

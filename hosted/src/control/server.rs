@@ -91,7 +91,8 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl Control {
-    /// Listens at `path`, in place of a socket that nobody listens on any more.
+    /// Listens at `path`, in place of a socket that nobody listens on any more, in a folder that is
+    /// made if only that is missing.
     ///
     /// # Errors
     /// The step that failed, and why; [`ErrorKind::AddrInUse`] if another daemon listens there.
@@ -109,6 +110,10 @@ impl Control {
                     .map_err(failed(Step::Unlink))?;
             }
             Err(_) => {}
+        }
+        if let Some(folder) = path.parent() {
+            // If it can be neither found nor made, binding tells.
+            let _ = fs::create_dir(folder);
         }
         let socket = fault(Call::ControlSocket)
             .and_then(|()| socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None))

@@ -7,7 +7,7 @@ use truechimer_core::config::{DisciplineMode, MAX_STRATUM, SelectOptions};
 use truechimer_core::io::StampSource;
 use truechimer_core::run::Node;
 use truechimer_core::server::Refusal;
-use truechimer_core::units::{Now, Span};
+use truechimer_core::units::{FreqOffset, Now, Span};
 use truechimer_core::wire::LeapIndicator;
 use truechimer_core::{PeerSnapshot, Reject};
 
@@ -53,6 +53,8 @@ impl Reporter<'_> {
             leap: leap_name(system.leap).into(),
             offset: snapshot.offset.map(Span::as_secs_f64),
             frequency: snapshot.frequency.as_ppm(),
+            skew: snapshot.skew.map(FreqOffset::as_ppm),
+            age: snapshot.skew.map(|_| (now.mono - system.updated).as_secs_f64()),
             error_bound: snapshot.error_bound.map(Span::as_secs_f64),
             likely_error: snapshot.likely_error.map(Span::as_secs_f64),
             root_delay: system.root_delay.as_secs_f64(),

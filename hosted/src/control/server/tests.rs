@@ -204,3 +204,12 @@ fn followers_leave_room_for_others() {
     let peers = b"{\"version\":1,\"command\":\"peers\"}\n";
     assert_eq!(exchange(&mut control, &path, peers), "{\"peers\":[]}\n");
 }
+
+#[test]
+fn makes_its_folder_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = Control::open(&folder.path().join("chimed/control.sock")).unwrap();
+    assert_eq!(control.descriptors().count(), 1);
+    assert!(Control::open(&folder.path().join("a/b/control.sock")).is_err());
+    assert!(!folder.path().join("a").exists());
+}

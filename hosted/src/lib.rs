@@ -9,6 +9,7 @@
 //! - [`control`]: the control socket, both ends.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
+//! - [`cli`]: the command lines.
 //! - [`service`]: what systemd is told.
 //! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`]: what `chimectl` does without it.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
@@ -24,6 +25,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -12,6 +12,7 @@ mod log;
 mod messages;
 mod names;
 mod output;
+mod packaging;
 mod privilege;
 mod query;
 mod reload;
@@ -78,6 +79,11 @@ fn main() {
         trial("reload::by_the_operator", &[], reload::by_the_operator),
         trial("usage::help", &[], usage::help),
         trial("usage::wrong", &[], usage::wrong),
+        trial("packaging::pages", &[Need::Groff], packaging::pages),
+        trial("packaging::every_key_is_documented", &[], packaging::every_key_is_documented),
+        trial("packaging::completions", &[], packaging::completions),
+        trial("packaging::command_lines", &[], packaging::command_lines),
+        trial("packaging::units", &[Need::SystemdAnalyze], packaging::units),
         trial("output::to_a_full_disk", &[], output::to_a_full_disk),
         trial("output::errors_to_a_full_disk", &[], output::errors_to_a_full_disk),
         trial("output::log_to_a_full_disk", &[], output::log_to_a_full_disk),

@@ -51,6 +51,19 @@ pub fn preload_simulator() -> Result<PathBuf> {
     Ok(directory.join("examples/libpreload_simulator.so"))
 }
 
+/// The program that writes the manual pages and completions.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn manual() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    let target = ["build", "--package", "truechimer", "--example", "manual"];
+    let directory = profile_directory()?;
+    let released = directory.ends_with("release");
+    once(&RESULT, || build(&target, released))?;
+    Ok(directory.join("examples/manual"))
+}
+
 /// The program of `kernel/agent`, for a guest: it needs no library.
 ///
 /// # Errors

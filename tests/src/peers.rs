@@ -36,6 +36,10 @@ pub enum Need {
     Strace,
     /// The emulator of Arm boards.
     QemuArm,
+    /// What formats manual pages.
+    Groff,
+    /// What knows systemd's units.
+    SystemdAnalyze,
     /// A [`Namespace`], on a system that allows them.
     Namespace,
     /// A [`Guest`](crate::guest::Guest), on a machine that can run its programs.
@@ -55,6 +59,10 @@ impl Need {
                 output(Command::new("strace").args(["-o", "/dev/null", "true"])).is_ok()
             }
             Self::QemuArm => output(Command::new("qemu-system-arm").arg("--version")).is_ok(),
+            Self::Groff => output(Command::new("groff").arg("--version")).is_ok(),
+            Self::SystemdAnalyze => {
+                output(Command::new("systemd-analyze").arg("--version")).is_ok()
+            }
             Self::Namespace => Namespace::is_available(),
             Self::Guest => guest::is_available(),
         }
@@ -65,7 +73,7 @@ impl Need {
     pub fn can_be_installed(self) -> bool {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
-            Self::Namespace => false,
+            Self::Namespace | Self::SystemdAnalyze => false,
             Self::Guest => guest::RUNS_PROGRAMS,
             _ => true,
         }
@@ -85,6 +93,8 @@ impl fmt::Display for Need {
             }
             Self::Strace => "strace",
             Self::QemuArm => "qemu-system-arm",
+            Self::Groff => "groff",
+            Self::SystemdAnalyze => return f.write_str("this system has no systemd-analyze"),
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
             Self::Guest if !self.can_be_installed() => {
                 return f.write_str("the guest takes programs for x86-64 Linux with glibc");

@@ -7,6 +7,7 @@ mod control;
 mod demo;
 mod discipline;
 mod ending;
+mod filter;
 mod kernel;
 mod log;
 mod messages;
@@ -84,6 +85,7 @@ fn main() {
         trial("packaging::completions", &[], packaging::completions),
         trial("packaging::command_lines", &[], packaging::command_lines),
         trial("packaging::units", &[Need::SystemdAnalyze], packaging::units),
+        trial("filter::calls", &[Need::Strace, Need::SystemdAnalyze], filter::calls),
         trial("output::to_a_full_disk", &[], output::to_a_full_disk),
         trial("output::errors_to_a_full_disk", &[], output::errors_to_a_full_disk),
         trial("output::log_to_a_full_disk", &[], output::log_to_a_full_disk),

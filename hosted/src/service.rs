@@ -2,7 +2,7 @@
 //! `NOTIFY_SOCKET` names. Without that variable nothing is opened and nothing sent.
 //!
 //! The socket is connected once, while its path is still in reach, and a manager that does not read
-//! holds nobody up for longer than [`PATIENCE`].
+//! holds nobody up for longer than a second.
 
 use std::env;
 use std::ffi::OsStr;

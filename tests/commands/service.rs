@@ -35,6 +35,12 @@ pub(crate) fn notified() -> Result<()> {
     // The status is told when it changes, the rest of the time only that the daemon lives.
     let others = until("WATCHDOG=1")?;
     ensure!(others.is_empty(), "{others:?}");
+    chimed.process.signal(Signal::SIGHUP)?;
+    let others = until("READY=1")?;
+    let reloading = "RELOADING=1\nMONOTONIC_USEC=";
+    let times = others.iter().filter_map(|other| other.strip_prefix(reloading));
+    let times = times.map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?;
+    ensure!(times.len() == 1 && times[0] > 0, "{others:?}");
     chimed.process.signal(Signal::SIGTERM)?;
     let others = until("STOPPING=1")?;
     ensure!(others.iter().all(|other| other == "WATCHDOG=1"), "{others:?}");

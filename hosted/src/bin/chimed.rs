@@ -1,5 +1,6 @@
 //! `chimed`: keeps this host's clock right, and serves time.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 

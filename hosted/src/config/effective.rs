@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 
 use clap::ValueEnum;
 use toml::Value;
+use truechimer_core::config::DisciplineMode;
 
 use super::{ClockKind, Config, Listen, Pool, Server, ServerAddress};
 use crate::log::Options;
@@ -71,6 +72,7 @@ impl Config {
         // Named one by one, so that none is forgotten here.
         let Self {
             clock,
+            discipline,
             control,
             step_threshold,
             step_limit,
@@ -88,6 +90,13 @@ impl Config {
         let control = control.as_ref().map(|path| path.to_string_lossy().into_owned());
         vec![
             ("clock", clock.to_string().into()),
+            (
+                "discipline",
+                match discipline {
+                    DisciplineMode::Native => "native".into(),
+                    DisciplineMode::Kernel => "kernel".into(),
+                },
+            ),
             ("control", control.unwrap_or_default().into()),
             ("step_threshold", step_threshold.as_secs_f64().into()),
             (

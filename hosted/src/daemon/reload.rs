@@ -80,9 +80,10 @@ impl Parts<'_> {
 
     /// What is decided at the start stays as it is, and is named if it should not.
     fn keep_fixed(&self, config: &mut Config, warnings: &mut Vec<String>) {
-        let Config { clock, control, software_clock, log, .. } = &*self.config;
+        let Config { clock, discipline, control, software_clock, log, .. } = &*self.config;
         let fixed = [
             ("clock", config.clock != *clock),
+            ("discipline", config.discipline != *discipline),
             ("control", config.control != *control),
             ("software_clock", config.software_clock != *software_clock),
             ("log", config.log != *log),
@@ -91,6 +92,7 @@ impl Parts<'_> {
             warnings.push(format!("{key} stays as it is until chimed is started again"));
         }
         config.clock = *clock;
+        config.discipline = *discipline;
         config.control.clone_from(control);
         config.software_clock = *software_clock;
         config.log = *log;

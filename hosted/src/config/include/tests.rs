@@ -58,7 +58,7 @@ fn errors_name_the_file_they_are_in() {
         ),
         (
             &[("a.toml", "include = [\"b.toml\"]\n"), ("b.toml", "\nminsource = 1\n")],
-            "DIR/b.toml:2:1: unknown key `minsource`, expected one of `clock`, `control`,",
+            "DIR/b.toml:2:1: unknown key `minsource`, expected one of `clock`, `discipline`,",
         ),
         (
             &[("a.toml", "include = \"b.toml\""), ("b.toml", "packets = 1\nclock =")],

@@ -314,7 +314,8 @@ fn simulate_says_why_it_cannot() {
     assert!(missing.starts_with("Error: cannot read nowhere.toml Caused by:"), "{missing}");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/chimed.toml");
     let wrong = fails("simulate", &[file]);
-    assert!(wrong.contains("chimed.toml: TOML parse error at line 6, column 1"), "{wrong}");
+    assert!(wrong.contains("chimed.toml: TOML parse error at line "), "{wrong}");
+    assert!(wrong.contains("unknown field `clock`"), "{wrong}");
     let world = format!("{WORLDS}/lan.toml");
     let nonsense = fails("simulate", &[&world, "--duration", "nan"]);
     assert_eq!(nonsense, "Error: a world lasts longer than 0 s, not NaN");

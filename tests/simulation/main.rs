@@ -3,6 +3,7 @@
 
 mod asymmetry;
 mod bounds;
+mod sources;
 mod yardstick;
 
 use std::fs;
@@ -27,9 +28,10 @@ fn main() -> Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&path).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let measured: [(&str, Run); 5] = [
+    let measured: [(&str, Run); 6] = [
         ("static_asymmetry", asymmetry::run),
         ("bounds", bounds::run),
+        ("sources_share_the_packets", sources::run),
         ("as_good_as_sixty_filters", yardstick::steady),
         ("recovers_from_faults_like_sixty_filters", yardstick::faults),
         ("eight_filters_do_nearly_as_well", yardstick::small),

@@ -30,8 +30,7 @@ const SLEW_SHARE: f64 = 0.4;
 /// A slew takes at least this share of the poll interval,
 const SHORTEST_SLEW: f64 = 0.1;
 /// and at most this one, if the greatest rate allows: the estimate is as good as it gets when it is
-/// made, and what is left for later is added to the error. A whole one costs 2 % at large jitter, four
-/// cost 6 %.
+/// made, and what is left for later is added to the error.
 const LONGEST_SLEW: f64 = 0.25;
 /// While the clock is new a slew takes no longer than this, in seconds.
 const FIRST_SLEWS: f64 = 4.0;

@@ -43,6 +43,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             let slot = slot::<PEERS>(associate.id);
             if candidates.iter().any(|candidate| candidate.index == slot) {
                 associate.standing = self.selection.standing(slot);
+                associate.peer.poll.set_share(self.selection.share(slot));
             }
         }
         let Some(consensus) = consensus else { return };

@@ -38,6 +38,9 @@ const SAMPLES_AT_MICROSECOND: f64 = 0.46;
 const SAMPLES_GROWTH: f64 = 0.2;
 /// Its bounds.
 const SAMPLES_RANGE: (f64, f64) = (0.6, 4.0);
+/// What an answer is worth beside one of another source is bounded: sources that are alike would
+/// else take turns at being asked, and no source is to be forgotten.
+const WORTH_RANGE: (f64, f64) = (0.5, 2.0);
 /// A jitter of up to 1/50 keeps the queries of many clients apart.
 const JITTER_PARTS: i64 = 50;
 
@@ -62,6 +65,8 @@ pub struct Poll {
     /// The burst's and the ramp's distance, while it is below the least interval.
     start: Option<Span>,
     packets: f64,
+    /// Of the packets, beside the mean of the sources.
+    worth: f64,
     first_answer: Option<Instant>,
     answers: u32,
     unanswered: u32,
@@ -81,6 +86,7 @@ impl Poll {
             iburst: config.iburst,
             start: config.iburst.then_some(BURST_SPACING.min(interval)),
             packets,
+            worth: 1.0,
             first_answer: None,
             answers: 0,
             unanswered: 0,
@@ -138,6 +144,13 @@ impl Poll {
         self.start = self.iburst.then_some(BURST_SPACING.min(least));
     }
 
+    /// It has this share in what the sources say together, where 1 is their mean; `None` if it is not
+    /// heard. Who says more is worth more packets (`ALGORITHM` §8).
+    pub fn set_share(&mut self, share: Option<f64>) {
+        let worth = share.map_or(1.0, libm::sqrt);
+        self.worth = worth.clamp(WORTH_RANGE.0, WORTH_RANGE.1);
+    }
+
     /// From this query to the next.
     pub fn next(&self, rng: &mut ChaCha8Rng) -> Span {
         let least = Span::from_log2_secs(self.min);
@@ -169,7 +182,7 @@ impl Poll {
         let wanted = match (verdict, estimate) {
             (Verdict::Violated, _) => return Schedule::Within(VIOLATION_RETRY),
             (Verdict::Taken, Some(estimate)) if now - first >= least.times(HOLD) => {
-                worthwhile(estimate, self.packets)
+                worthwhile(estimate, self.packets * self.worth)
             }
             _ => least,
         };
@@ -317,6 +330,21 @@ mod tests {
         assert!((wanted(10.0).as_secs_f64() - 1e3 / 4.0).abs() < 0.01);
         let twice = worthwhile(&Estimate::known_to(1e-6, 1e-9), 2.0);
         assert!((twice.as_secs_f64() - 1e3 / 1.2).abs() < 0.01);
+    }
+
+    #[test]
+    fn who_says_more_is_asked_more() {
+        let wanted = |share| {
+            let mut poll = Poll::new(&PeerConfig::default(), 1.0);
+            poll.set_share(share);
+            // 180 s for the mean source.
+            answers(&mut poll, Instant::default(), 100, (1e-6, 1e-6 / 108.0));
+            poll.interval().as_secs_f64()
+        };
+        assert!((wanted(None) - 180.0).abs() < 1e-6);
+        for (share, interval) in [(1.0, 180.0), (2.25, 120.0), (100.0, 90.0), (0.0, 360.0)] {
+            assert!((wanted(Some(share)) - interval).abs() < 1e-6, "a share of {share}");
+        }
     }
 
     #[test]

@@ -147,6 +147,7 @@ struct Record {
     standing: Standing,
     suspicion: Suspicion,
     bias: Bias,
+    share: Option<f64>,
 }
 
 /// Those that agree.
@@ -209,6 +210,12 @@ impl<const PEERS: usize> Selection<PEERS> {
     #[must_use]
     pub fn standing(&self, index: usize) -> Standing {
         self.records.get(index).map_or_else(Standing::default, |record| record.standing)
+    }
+
+    /// How much it had to say of the last consensus, where 1 is the mean of those that were heard;
+    /// `None` if it was not.
+    pub fn share(&self, index: usize) -> Option<f64> {
+        self.records.get(index)?.share
     }
 
     /// The peer `current` has a new sample. What do the `candidates`, which say what is at
@@ -383,6 +390,13 @@ impl<const PEERS: usize> Selection<PEERS> {
         }
         for record in &mut self.records {
             record.bias.lower(anchor);
+            record.share = None;
+        }
+        let known: f64 = terms.iter().map(Term::information).sum();
+        for term in &terms {
+            if let Some(record) = self.records.get_mut(term.index) {
+                record.share = Some(term.information() / known * terms.len() as f64);
+            }
         }
         let (frequency, frequency_deviation) = frequency(heard, &selected);
         let offset = (point + Span::from_secs_f64(offset)).max(hull.low).min(hull.high);

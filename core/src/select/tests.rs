@@ -60,6 +60,23 @@ fn standings(selection: &Selection<8>, count: usize) -> Vec<Standing> {
 use Standing::{Combined, Falseticker, NoMajority, NotPreferred, Selected, Suspect, Waiting};
 
 #[test]
+fn shares_are_relative_to_the_mean_of_those_heard() {
+    let mut selection = Selection::<8>::new(1);
+    assert_eq!(selection.share(0), None);
+    rounds(&mut selection, 0, 1, &[candidate(0, 0, 10)]);
+    assert_eq!(selection.share(0), Some(1.0));
+    // A reach of 10 ms counts for 30 us of the deviation.
+    let noisy = Candidate { offset_deviation: 4e-5, ..candidate(1, 0, 10) };
+    rounds(&mut selection, 1, 1, &[candidate(0, 0, 10), noisy, candidate(2, 900, 10)]);
+    let [good, bad] = [1.0 / 901.0, 1.0 / 2_500.0];
+    for (index, share) in [(0, good), (1, bad)] {
+        let found = selection.share(index).unwrap();
+        assert!((found - 2.0 * share / (good + bad)).abs() < 1e-9, "{index}: {found}");
+    }
+    assert_eq!(selection.share(2), None);
+}
+
+#[test]
 fn one_alone_is_believed_to_the_nanosecond() {
     let mut selection = Selection::<8>::new(1);
     let offset = Span::from_nanos(-1_234_567_890_123_456_789);

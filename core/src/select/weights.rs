@@ -106,6 +106,12 @@ impl Term {
         term
     }
 
+    /// What it says of the level's changes, per square second.
+    pub fn information(&self) -> f64 {
+        let (deviation, walk) = (self.deviation, BIAS_WALK * self.reach);
+        1.0 / (deviation * deviation + walk * walk)
+    }
+
     fn variance(&self, bias: f64) -> f64 {
         let bias = bias * self.reach;
         self.deviation * self.deviation + bias * bias + self.bias.doubt * self.bias.doubt
@@ -168,11 +174,10 @@ fn median(terms: &mut [Term]) -> f64 {
 pub fn average(terms: &[Term]) -> Option<(f64, f64)> {
     let (mut weights, mut sum, mut variance) = (0.0, 0.0, 0.0);
     for term in terms.iter().filter(|term| term.bias.samples > 0) {
-        let (deviation, walk) = (term.deviation, BIAS_WALK * term.reach);
-        let weight = 1.0 / (deviation * deviation + walk * walk);
+        let weight = term.information();
         weights += weight;
         sum += weight * (term.offset - term.bias.offset);
-        variance += weight * weight * deviation * deviation;
+        variance += weight * weight * term.deviation * term.deviation;
     }
     (weights > 0.0).then(|| (sum / weights, libm::sqrt(variance) / weights))
 }

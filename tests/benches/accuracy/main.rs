@@ -12,6 +12,7 @@ mod parallel;
 mod picture;
 mod profile;
 mod published;
+mod sources;
 mod table;
 mod trials;
 
@@ -51,6 +52,8 @@ enum Part {
     Grid,
     /// The filter banks of three sizes.
     Profile,
+    /// Several sources that share the packets.
+    Sources,
     /// A cold start, bad paths and liars.
     Trials,
     /// The kernel's loop beside the engine's own discipline.
@@ -78,6 +81,9 @@ fn main() -> Result<ExitCode> {
     }
     if wanted(Part::Profile) {
         verdicts.extend(profile::print(seeds));
+    }
+    if wanted(Part::Sources) {
+        verdicts.extend(sources::print(seeds));
     }
     if wanted(Part::Trials) {
         verdicts.extend(trials::print(seeds, options.full));

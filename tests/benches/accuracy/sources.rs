@@ -104,8 +104,8 @@ impl Case {
     /// The error with so many packets where each source is asked by its own estimate alone: a power
     /// of them between those that were measured, and beyond.
     fn own_error(&self, packets: f64) -> f64 {
-        let pairs = self.own.windows(2).map(|pair| (pair[0], pair[1]));
-        let around = pairs.clone().find(|(_, (_, most))| packets <= *most).or(pairs.last());
+        let pairs = || self.own.windows(2).map(|pair| (pair[0], pair[1]));
+        let around = pairs().find(|(_, (_, most))| packets <= *most).or(pairs().next_back());
         let ((before, least), (after, most)) = around.expect("there are four");
         let part = (packets / least).ln() / (most / least).ln();
         before * (after / before).powf(part)

@@ -83,7 +83,7 @@ fn main() -> Result<ExitCode> {
         verdicts.extend(profile::print(seeds));
     }
     if wanted(Part::Sources) {
-        verdicts.extend(sources::print(seeds));
+        verdicts.extend(sources::print());
     }
     if wanted(Part::Trials) {
         verdicts.extend(trials::print(seeds, options.full));

@@ -1,5 +1,5 @@
-//! The configuration of `chimed`: a TOML file and what it [`include`]s, or OpenNTPD's `ntpd.conf`
-//! ([`openntpd`]), and what the command line says otherwise ([`Overrides`]); checked whole before
+//! The configuration of `chimed`: a TOML file and what it includes, or OpenNTPD's `ntpd.conf`
+//! (`openntpd`), and what the command line says otherwise ([`Overrides`]); checked whole before
 //! anything starts, and held in the core's units. Every value has its default here or in
 //! [`truechimer_core::config`]; an empty file is a configuration without servers.
 

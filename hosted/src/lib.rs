@@ -6,7 +6,7 @@
 //! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
-//! - [`control`]: the control socket, both ends.
+//! - [`control`]: the control socket, both ends. [`resolver`]: names and who looks them up.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
 //! - [`cli`]: the command lines.
@@ -17,7 +17,7 @@
 //! # Dependencies
 //!
 //! - `nix`, `libc`: the system's calls; nix where it wraps them, libc for `ntp_adjtime`.
-//! - `nb`: the core's hardware traits.
+//! - `nb`: the core's hardware traits. `heapless`: what is bounded by its type.
 //! - `serde`, `toml`, `serde_json`: configuration and control messages.
 //! - `glob`: patterns in `include`.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
@@ -37,5 +37,6 @@ pub mod log;
 pub mod net;
 pub mod output;
 pub mod query;
+pub mod resolver;
 pub mod service;
 pub mod sys;

@@ -3,13 +3,13 @@
 //! It runs under simulators that replace libc's clock, socket and poll calls, so it uses nothing
 //! else to wait: no thread, no epoll, no timer or event descriptors.
 
+mod lookups;
 mod reload;
 mod resolve;
 mod status;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant as HostInstant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
+use truechimer_core::Engine;
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::{AdjustableClock, Channel};
 use truechimer_core::io::{Input, Output, Request};
 use truechimer_core::run::Node;
 use truechimer_core::units::{FreqOffset, Span};
-use truechimer_core::{Engine, PeerId};
 
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
 use crate::config::{ClockKind, Config, MAX_PEERS, Origin};
@@ -37,6 +37,7 @@ use crate::service::ServiceManager;
 use crate::sys;
 use crate::sys::fault::{Call, fault};
 
+use self::lookups::Lookups;
 use self::reload::Parts;
 use self::resolve::{Entry, Names};
 pub(crate) use self::status::leap_name;
@@ -77,8 +78,7 @@ pub struct Daemon {
     config: Config,
     /// Where the configuration is read again.
     origin: Option<Origin>,
-    /// Peers whose names are to be looked up.
-    lookups: VecDeque<PeerId>,
+    lookups: Lookups,
     control: Option<Control>,
     log: Log,
     polls: u64,
@@ -119,7 +119,7 @@ impl Daemon {
             names,
             config: config.clone(),
             origin: None,
-            lookups: VecDeque::new(),
+            lookups: Lookups::default(),
             control,
             log,
             polls: 0,
@@ -182,7 +182,7 @@ impl Daemon {
         if let Some(control) = &mut self.control {
             control.tell_followers(&self.log);
         }
-        let at_once = busy || !self.lookups.is_empty();
+        let at_once = busy || self.lookups.is_due();
         if self.wait(if at_once { Duration::ZERO } else { longest })? {
             self.serve_control();
         }
@@ -215,35 +215,16 @@ impl Daemon {
                     let name = self.names.name(peer);
                     self.log.event(&Event::BadPeer { name, address, pool });
                 }
-                Output::Resolve(peer) if !self.lookups.contains(&peer) => {
-                    self.lookups.push_back(peer);
-                }
+                Output::Resolve(peer) => self.lookups.want(peer, &self.names),
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
             }
         }
     }
 
-    /// Looks one name up, for all peers that wait for it. The resolver may take many seconds, in
-    /// which nothing else is done.
     fn look_up(&mut self) {
-        let Some(&first) = self.lookups.front() else { return };
-        let found = self.names.look_up(first).unwrap_or_else(|error| {
-            let name = self.names.name(first);
-            self.log.message(Level::Debug, &format_args!("cannot resolve {name}: {error}"));
-            Vec::new()
-        });
-        let (served, waiting): (Vec<_>, Vec<_>) =
-            self.lookups.drain(..).partition(|peer| self.names.share(*peer, first));
-        self.lookups = waiting.into();
         let mut outputs = Vec::new();
-        for peer in served {
-            let snapshot = self.node.engine.snapshot(self.node.clock.now());
-            let taken: Vec<_> = snapshot.peers().filter_map(|peer| peer.address).collect();
-            let addresses = self.names.choose(peer, &found, &taken);
-            let input = Input::Resolved { peer, addresses: &addresses };
-            self.node.input(input, &mut |output| outputs.push(output));
-        }
+        self.lookups.serve(&mut self.node, &self.names, &self.log, &mut outputs);
         self.take(outputs);
     }
 
@@ -321,8 +302,11 @@ impl Daemon {
         let channels: Vec<(Channel, BorrowedFd<'_>)> = self.node.socket.descriptors().collect();
         let sockets =
             channels.iter().map(|(_, descriptor)| PollFd::new(*descriptor, PollFlags::POLLIN));
-        let mut descriptors: Vec<PollFd<'_>> =
-            sockets.chain(self.control.iter().flat_map(Control::descriptors)).collect();
+        let control = self.control.iter().flat_map(Control::descriptors);
+        let resolver = self.lookups.descriptor();
+        let resolver = resolver.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        let mut descriptors: Vec<PollFd<'_>> = sockets.chain(resolver).chain(control).collect();
+        let others = channels.len() + usize::from(self.lookups.descriptor().is_some());
         self.polls += 1;
         match fault(Call::Poll).and_then(|()| poll(&mut descriptors, timeout)) {
             Ok(_) => {}
@@ -333,11 +317,10 @@ impl Daemon {
             }
         }
         let has_events = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
-        let (sockets, control) = descriptors.split_at(channels.len());
-        let asked = control.iter().any(has_events);
+        let asked = descriptors[others..].iter().any(has_events);
         let ready: Vec<Channel> = channels
             .iter()
-            .zip(sockets)
+            .zip(&descriptors)
             .filter(|(_, polled)| has_events(polled))
             .map(|((channel, _), _)| *channel)
             .collect();

@@ -3,8 +3,6 @@
 //! Peers that are in both stay, with all that is known of them, and are asked as the new one says.
 //! Those that the operator added stay too, and come back to the configuration if it names them.
 
-use std::collections::VecDeque;
-
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::Output;
@@ -12,6 +10,7 @@ use truechimer_core::run::Node;
 use truechimer_core::units::{FreqOffset, Now};
 use truechimer_core::{Engine, PeerId};
 
+use super::lookups::Lookups;
 use super::resolve::{Entry, Names};
 use crate::clock::HostClock;
 use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Origin, Server};
@@ -24,7 +23,7 @@ use crate::query::Target;
 pub(super) struct Parts<'a> {
     pub(super) node: &'a mut Node<Sockets, HostClock, MAX_PEERS>,
     pub(super) names: &'a mut Names,
-    pub(super) lookups: &'a mut VecDeque<PeerId>,
+    pub(super) lookups: &'a mut Lookups,
     pub(super) config: &'a mut Config,
     pub(super) origin: Option<&'a Origin>,
     pub(super) log: &'a Log,
@@ -142,7 +141,7 @@ impl Parts<'_> {
     fn remove_peer(&mut self, id: PeerId) {
         self.node.engine.remove_peer(id);
         self.node.socket.close_query(id);
-        self.lookups.retain(|waiting| *waiting != id);
+        self.lookups.forget(id, self.names);
         self.names.remove(id);
         self.node.drain(&mut |output| self.outputs.push(output));
     }

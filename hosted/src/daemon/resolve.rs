@@ -1,12 +1,12 @@
-//! The peers' names, and looking them up.
+//! The peers' names, and which of a name's addresses a peer uses.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use truechimer_core::PeerId;
 use truechimer_core::config::PeerConfig;
 
 use crate::config::{Config, Server};
+use crate::resolver::Question;
 
 /// The peers, by their ids.
 #[derive(Debug, Default)]
@@ -84,16 +84,20 @@ impl Names {
         self.get(peer).is_some_and(|entry| entry.config.pool)
     }
 
-    /// Whether two peers have their addresses from the same name.
-    pub(super) fn share(&self, one: PeerId, other: PeerId) -> bool {
-        let key = |peer: PeerId| self.get(peer).map(|entry| (&entry.name, entry.port));
-        key(one) == key(other)
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.get(peer).is_some()
     }
 
-    /// The addresses of a peer's name.
-    pub(super) fn look_up(&self, peer: PeerId) -> io::Result<Vec<SocketAddr>> {
-        let Some(entry) = self.get(peer) else { return Ok(Vec::new()) };
-        Ok((entry.name.as_str(), entry.port).to_socket_addrs()?.collect())
+    /// What is to be asked for a peer, with its number.
+    pub(super) fn question(&self, peer: PeerId) -> Option<Question> {
+        let Entry { name, port, .. } = self.get(peer)?;
+        Some(Question { id: peer.0, name: name.as_str().try_into().ok()?, port: *port })
+    }
+
+    /// Whether a peer has its addresses from the answer to a question, maybe another's.
+    pub(super) fn is_answered_by(&self, peer: PeerId, question: &Question) -> bool {
+        let entry = self.get(peer);
+        entry.is_some_and(|entry| entry.name == *question.name && entry.port == question.port)
     }
 
     /// Which of them a peer uses: a pool's member one that is not `taken`, a server all.
@@ -125,9 +129,9 @@ mod tests {
         }
         assert_eq!(names.entries.len(), 4);
         assert_eq!((names.name(PeerId(0)), names.name(PeerId(3))), ("192.0.2.1", "localhost"));
-        assert!(names.share(PeerId(1), PeerId(3)) && !names.share(PeerId(0), PeerId(1)));
-        let found = names.look_up(PeerId(1)).unwrap();
-        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()));
+        let question = names.question(PeerId(1)).unwrap();
+        assert!(names.is_answered_by(PeerId(3), &question));
+        assert!(!names.is_answered_by(PeerId(0), &question));
         let found = ["127.0.0.1:123".parse().unwrap(), "127.0.0.2:123".parse().unwrap()];
         let mut taken = Vec::new();
         for member in 1..4 {

@@ -1,7 +1,8 @@
-//! The core's software clock and `chimectl kernel` against a Linux kernel, whose clock may be
-//! mis-set in a guest.
+//! The core's software clock, `chimectl kernel` and `chimed` against a Linux kernel, whose clock may
+//! be mis-set in a guest.
 
 mod binding;
+mod daemon;
 
 use std::fs;
 use std::path::Path;
@@ -31,6 +32,7 @@ fn main() {
             agree("random", &(0..RANDOM).map(sequence).collect::<Vec<_>>())
         }),
         trial("in_guest::chimectl", &[Need::Guest], binding::chimectl),
+        trial("in_guest::disciplines", &[Need::Guest], daemon::disciplines),
     ];
     conclude(trials, THREADS);
 }

@@ -4,7 +4,8 @@
 //! - `commands`: the programs as a person or a service manager runs them;
 //! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
 //! - `hostile`: against datagrams that are to change nothing;
-//! - `kernel`: the software clock against a Linux kernel in a virtual machine ([`guest`], [`timex`]);
+//! - `kernel`: the software clock against a Linux kernel in a virtual machine, and the daemon that
+//!   disciplines that kernel ([`guest`], [`timex`]);
 //! - `limits`: size, memory, wake-ups;
 //! - `footprint`: what parts of the core take on a microcontroller, and the same bits there;
 //! - `preload`: what simulators that replace libc's calls rely on, and one of them;

@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
 /// it does so from then on resets what `ntp_adjtime` set.
 pub fn use_tsc() -> Result<()> {
     const FILE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    sys::mount_sysfs().context("mount /sys")?;
+    sys::mount(c"sysfs", c"/sys").context("mount /sys")?;
     for _ in 0..100 {
         if fs::read_to_string(FILE)?.trim() == "tsc" {
             return Ok(());
@@ -56,7 +56,7 @@ fn perform(script: &Script) -> Result<Trace> {
 }
 
 /// All as after boot, half a second after `second`.
-fn reset(second: i64) -> Result<()> {
+pub fn reset(second: i64) -> Result<()> {
     let defaults = [
         // Of a loop that is active an offset can be taken back.
         "modes=0x2010 status=0x81",

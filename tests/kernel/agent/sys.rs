@@ -1,9 +1,13 @@
 //! What the agent asks of the guest's kernel and of the emulator.
 
 use std::arch::asm;
+use std::ffi::CStr;
 use std::io;
 use std::mem::zeroed;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use libc::{CLOCK_MONOTONIC, CLOCK_REALTIME, clockid_t, timespec};
@@ -24,11 +28,37 @@ pub fn exit(code: u8) {
     unsafe { asm!("out dx, al", in("dx") EXIT_PORT, in("al") code) };
 }
 
-/// Mounts /sys.
-pub fn mount_sysfs() -> io::Result<()> {
-    let (kind, place) = (c"sysfs".as_ptr(), c"/sys".as_ptr());
+/// Mounts one of the kernel's own file systems.
+pub fn mount(kind: &CStr, place: &CStr) -> io::Result<()> {
+    let (kind, place) = (kind.as_ptr(), place.as_ptr());
     // SAFETY: strings that end with NUL, and no options.
     done(unsafe { libc::mount(kind, place, kind, 0, ptr::null()) })
+}
+
+/// Makes 127.0.0.1 there.
+pub fn start_loopback() -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // SAFETY: all fields are integers or arrays of them.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: a valid pointer to what this request takes.
+    done(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+}
+
+/// From now on this thread runs before all others, and is not woken late on purpose.
+pub fn hurry() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: a valid pointer to what is only read.
+    done(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) })
+}
+
+/// Asks a process to end.
+pub fn terminate(process: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    Ok(done(unsafe { libc::kill(process.try_into()?, libc::SIGTERM) })?)
 }
 
 /// Sets CLOCK_REALTIME to so many nanoseconds since 1970.
@@ -106,6 +136,8 @@ pub fn adjtimex(request: RawTimex) -> Result<(i64, RawTimex)> {
 
 /// Writes a line to the host.
 pub fn write_line(line: &str) {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     for byte in line.bytes().chain([b'\n']) {
         // SAFETY: the port of QEMU's isa-debugcon, which takes each byte at once.
         unsafe { asm!("out dx, al", in("dx") DEBUG_PORT, in("al") byte) };

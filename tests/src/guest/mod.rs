@@ -4,6 +4,7 @@
 //! and the host's load does not show in it.
 
 mod initramfs;
+pub mod scenario;
 
 use std::ffi::OsString;
 use std::fs;

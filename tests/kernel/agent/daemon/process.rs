@@ -1,0 +1,92 @@
+//! `chimed`, and what it says.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use truechimer_tests::guest::scenario::{FOLDER, Record};
+
+use super::note;
+use super::reference::Reference;
+use crate::sys;
+
+/// In which it answers, if it does.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// In which it ends, ms.
+const END: usize = 5_000;
+
+/// The daemon while it runs.
+pub struct Daemon {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// Starts it.
+    pub fn start(configuration: &str, reference: &Reference) -> Result<Self> {
+        let text =
+            format!("clock = \"kernel\"\ncontrol = \"{FOLDER}/chimed.sock\"\n{configuration}");
+        let file = "/etc/chimed.toml";
+        fs::write(file, text).context(file)?;
+        let mut command = Command::new("/program");
+        command.args(["-d", "-v", "-f", file]).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let readers = vec![
+            follow(child.stdout.take().context("no stdout")?, reference.clone()),
+            follow(child.stderr.take().context("no stderr")?, reference.clone()),
+        ];
+        Ok(Self { child, readers })
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(self) -> Result<Option<i32>> {
+        sys::terminate(self.child.id())?;
+        self.wait()
+    }
+
+    /// Ends it at once.
+    pub fn kill(mut self) -> Result<Option<i32>> {
+        self.child.kill()?;
+        self.wait()
+    }
+
+    fn wait(mut self) -> Result<Option<i32>> {
+        for _ in 0..END {
+            if let Some(status) = self.child.try_wait()? {
+                for reader in self.readers {
+                    let _ = reader.join();
+                }
+                return Ok(status.code());
+            }
+            sys::sleep(1_000_000);
+        }
+        Err(anyhow::anyhow!("chimed does not end"))
+    }
+}
+
+/// Notes each line.
+fn follow(output: impl Read + Send + 'static, reference: Reference) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            note(&Record::Log(super::secs(reference.elapsed()), line));
+        }
+    })
+}
+
+/// What it says of itself.
+pub fn status() -> Result<Value> {
+    let mut socket = UnixStream::connect(format!("{FOLDER}/chimed.sock"))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.write_all(b"{\"version\":1,\"command\":\"status\"}\n")?;
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer)?;
+    let mut answer: Value = serde_json::from_str(&answer)?;
+    let status = answer["status"].take();
+    ensure!(status.is_object(), "no status");
+    Ok(status)
+}

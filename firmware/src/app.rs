@@ -12,6 +12,7 @@ use truechimer_core::event::{Event, Limiter};
 use truechimer_core::hal::Rtc;
 use truechimer_core::io::Output;
 use truechimer_core::run::Node;
+use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use truechimer_core::units::Instant;
 use truechimer_core::{Engine, PeerId, Snapshot, TooManyPeers};
 
@@ -21,6 +22,12 @@ use crate::rtc::Keeper;
 
 /// Events that one turn may bring; of more the newest are lost, and counted.
 const EVENTS: usize = 32;
+
+/// Eight clients each that may ask in the interleaved mode at a time: 1,088 octets.
+const STAMP_SETS: usize = 8;
+
+/// Answers everybody, without a limit of rate.
+type Responder = Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>;
 
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +53,7 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
 /// An NTP client of up to `PEERS` servers, and a server.
 #[derive(Debug)]
 pub struct App<'a, D, C, R, const PEERS: usize> {
-    node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, PEERS>,
+    node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, Responder, PEERS>,
     names: Vec<&'static str, PEERS>,
     rtc: Option<Keeper<R>>,
     events: Deque<Event<'static>, EVENTS>,
@@ -68,8 +75,16 @@ where
     pub fn new(mut stack: Stack<'a, D, C, PEERS>, rtc: Option<R>, config: &Config) -> Self {
         let clock = stack.clock();
         let engine = Engine::new(config, clock.now(), stack.fork_seed());
+        let server = Responder::new(
+            &server::Config::default(),
+            AccessList::uniform(Access::Allow),
+            AccessList::uniform(Access::Deny),
+            [],
+            [StampSet::EMPTY; STAMP_SETS],
+            stack.fork_seed(),
+        );
         Self {
-            node: Node::new(engine, stack, clock),
+            node: Node::new(engine, server, stack, clock),
             names: Vec::new(),
             rtc: rtc.map(Keeper::new),
             events: Deque::new(),

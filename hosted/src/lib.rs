@@ -6,6 +6,7 @@
 //! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
+//! - [`serve`]: the server's tables, and the workers that serve beside the engine's thread.
 //! - [`control`]: the control socket, both ends. [`resolver`]: names and who looks them up.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
@@ -38,5 +39,6 @@ pub mod net;
 pub mod output;
 pub mod query;
 pub mod resolver;
+pub mod serve;
 pub mod service;
 pub mod sys;

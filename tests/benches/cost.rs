@@ -25,7 +25,7 @@ use truechimer_core::system::SystemState;
 use truechimer_core::units::{Instant, Now, Span, WallTime};
 use truechimer_core::wire::{Header, LeapIndicator};
 use truechimer_core::{PeerId, Snapshot};
-use truechimer_tests::sim::host::{Clock, Query, Socket, address};
+use truechimer_tests::sim::host::{Clock, Deaf, Query, Socket, address, deaf};
 use truechimer_tests::sim::random::{Random, Stream};
 use truechimer_tests::sim::server::Responder;
 use truechimer_tests::sim::{EPOCH, Link, Queueing, Server};
@@ -145,7 +145,7 @@ fn handle_replies() -> Result<()> {
     let (mut up, mut down) = (Random::new(1, Stream::Up(0)), Random::new(1, Stream::Down(0)));
     let clock = Clock::new(Instant::default(), EPOCH + Span::from_millis(10));
     let engine = Engine::<PEERS>::new(&Config::default(), clock.now(), [1; 32]);
-    let mut node = Node::new(engine, Socket::new(1), clock);
+    let mut node = Node::new(engine, deaf(), Socket::new(1), clock);
     let config = PeerConfig { address: Some(address(0)), max_poll: 6, ..PeerConfig::default() };
     let id = node.engine.add_peer(node.clock.now(), &config);
     ensure!(id == Ok(PeerId(0)), "no place for a peer");
@@ -178,7 +178,7 @@ fn handle_replies() -> Result<()> {
     Ok(())
 }
 
-fn advance(node: &mut Node<Socket, Clock, PEERS>, to: Instant) {
+fn advance(node: &mut Node<Socket, Clock, Deaf, PEERS>, to: Instant) {
     let to = to.max(node.clock.counter);
     node.clock.counter = to;
     node.socket.counter = to;

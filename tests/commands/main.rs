@@ -21,6 +21,7 @@ mod service;
 mod serving;
 mod usage;
 mod waiting;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -109,6 +110,16 @@ fn main() {
         trial("service::abstract_socket", &[], service::abstract_socket),
         trial("service::no_manager", &[], service::no_manager),
         trial("serving::each_other", &[], serving::each_other),
+        trial("workers::many_clients", &[], workers::many_clients),
+        trial("workers::one_thread", &[], workers::one_thread),
+        trial("workers::access", &[], workers::access),
+        trial("workers::rate", &[], workers::rate),
+        trial("workers::interleaved", &[], workers::interleaved),
+        trial("workers::monitoring", &[], workers::monitoring),
+        trial("workers::beside_a_client", &[], workers::beside_a_client),
+        trial("workers::ending", &[], workers::ending),
+        trial("workers::reload", &[], workers::reload),
+        trial("workers::address_taken", &[], workers::address_taken),
     ];
     conclude(trials, THREADS);
 }

@@ -89,7 +89,7 @@ fn printing(fake: &FakeServer, running: &Chimed) -> Result<Vec<Command>> {
     let mut demo = chimed()?;
     demo.arg("demo");
     let mut commands = vec![query, demo];
-    for question in ["status", "peers", "kernel"] {
+    for question in ["status", "peers", "server", "kernel"] {
         for format in [None, Some("--json")] {
             let mut command = chimectl()?;
             command.arg("-s").arg(running.control()).arg(question).args(format);

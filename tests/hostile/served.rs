@@ -32,7 +32,7 @@ pub(crate) fn queries_only() -> Result<()> {
     let with_mac = [&query(4, 3)[..], &[0, 0, 0, 1], &[0xaa; 16]].concat();
     let with_field = [&query(4, 3)[..], &[0xfe, 0xed, 0, 32], &[0; 28]].concat();
     let cut = |length: usize| query(4, 3)[..length].to_vec();
-    let refused: [(&str, Vec<Vec<u8>>); 3] = [
+    let refused: [(&str, Vec<Vec<u8>>); 4] = [
         (
             "malformed",
             vec![
@@ -40,13 +40,13 @@ pub(crate) fn queries_only() -> Result<()> {
                 cut(1),
                 cut(47),
                 query(5, 3).to_vec(),
-                query(2, 6).to_vec(),
                 query(4, 7).to_vec(),
                 [&query(4, 3)[..], &[0; 1400]].concat(),
             ],
         ),
         ("mode", [2, 4, 5].map(|mode| query(4, mode).to_vec()).to_vec()),
         ("authentication", vec![with_mac]),
+        ("control", vec![query(2, 6).to_vec()]),
     ];
     for (reason, datagrams) in &refused {
         for datagram in datagrams {

@@ -10,7 +10,8 @@ use crate::event::Event;
 use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
 use crate::peer::PeerId;
-use crate::server::{Refusal, Verdict, respond};
+use crate::server::{Answer, ClientSet, Refusal, Server, StampSet};
+use crate::units::WallTime;
 use crate::wire::Header;
 
 /// Datagrams taken in one turn, so that a flood does not hold up the timers.
@@ -22,38 +23,53 @@ const BUFFER: usize = 1024;
 /// in the first or, if the shell had not looked yet, in the second.
 const STALE_TURNS: u8 = 2;
 
-/// What passed between the server and its clients.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ServerCounters {
-    /// Datagrams that came in.
-    pub received: u64,
-    /// Answers that left.
-    pub answered: u64,
-    /// Datagrams without an answer, by [`Refusal::index`].
-    pub refused: [u64; Refusal::KINDS],
-}
-
-/// An engine bound to sockets and a clock.
+/// An engine and a [`Server`], bound to sockets and a clock.
 #[derive(Debug)]
-pub struct Node<S, C, const PEERS: usize> {
+pub struct Node<S, C, V, const PEERS: usize> {
     /// Decides.
     pub engine: Engine<PEERS>,
+    /// Answers others.
+    pub server: V,
     /// Sends and receives.
     pub socket: S,
     /// Is read, and disciplined.
     pub clock: C,
-    /// What the server did.
-    pub served: ServerCounters,
+    /// The server has not been told of what the engine did since.
+    outdated: bool,
+    /// Steps of the clock.
+    steps: u32,
     /// The clock was stepped, and what has arrived but not been read may be stamped by the old
     /// time.
     stale_turns: u8,
 }
 
-impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS> {
+impl<S, C, T, M, const RULES: usize, const PEERS: usize> Node<S, C, Server<T, M, RULES>, PEERS>
+where
+    S: DatagramSocket,
+    C: AdjustableClock,
+    T: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
+    M: AsMut<[StampSet]>,
+{
     /// Binds them.
-    pub const fn new(engine: Engine<PEERS>, socket: S, clock: C) -> Self {
-        let served = ServerCounters { received: 0, answered: 0, refused: [0; Refusal::KINDS] };
-        Self { engine, socket, clock, served, stale_turns: 0 }
+    pub const fn new(
+        engine: Engine<PEERS>,
+        server: Server<T, M, RULES>,
+        socket: S,
+        clock: C,
+    ) -> Self {
+        Self { engine, server, socket, clock, outdated: true, steps: 0, stale_turns: 0 }
+    }
+
+    /// Others are answered by another server from now on.
+    pub fn set_server(&mut self, server: Server<T, M, RULES>) {
+        self.server = server;
+        self.outdated = true;
+    }
+
+    /// How often the clock was stepped.
+    #[must_use]
+    pub const fn steps(&self) -> u32 {
+        self.steps
     }
 
     /// Takes what has arrived, up to a limit, and does what is due. What the loop cannot do
@@ -63,6 +79,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
     /// [`nb::Error::WouldBlock`] if nothing had arrived: the next turn may wait for a datagram or
     /// for [`Engine::next_deadline`]. Another error is the socket's.
     pub fn turn(&mut self, sink: &mut impl FnMut(Output)) -> nb::Result<(), S::Error> {
+        self.update_server();
         let received = self.receive(sink);
         self.fire(sink);
         received
@@ -108,29 +125,55 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
             Channel::Peer(peer) => {
                 self.input(Input::Datagram { peer, from, received, bytes }, sink);
             }
-            Channel::Listener(_) if self.stale_turns > 0 => self.served.received += 1,
+            Channel::Listener(_) if self.stale_turns > 0 => self.server.drop_stale(bytes),
             Channel::Listener(listener) => {
-                self.served.received += 1;
-                let now = self.clock.now();
-                let system = self.engine.system(now);
-                match respond(&system, bytes, received.time, now.mono, Verdict::Answer) {
-                    Ok(response) => {
-                        let answer = response.emit(self.clock.now().wall);
-                        if self.socket.reply(listener, from, &answer).is_ok() {
-                            self.served.answered += 1;
-                        }
+                self.serve(listener, from, received.time, bytes, sink);
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        listener: u16,
+        from: SocketAddr,
+        received: WallTime,
+        bytes: &[u8],
+        sink: &mut impl FnMut(Output),
+    ) {
+        if self.outdated {
+            self.update_server();
+        }
+        let now = self.clock.now();
+        match self.server.handle(bytes, from.ip(), received, now.mono) {
+            Ok(answer) => {
+                let leaving = self.clock.now().wall;
+                let sent = match &answer {
+                    Answer::Time(response) => {
+                        let bytes = response.emit(leaving);
+                        self.socket.reply(listener, from, &bytes)
                     }
-                    Err(refusal) => {
-                        if let Some(count) = self.served.refused.get_mut(refusal.index()) {
-                            *count += 1;
-                        }
-                        if refusal == Refusal::Malformed {
-                            sink(Output::Event(Event::MalformedPacket { address: from.ip() }));
-                        }
+                    Answer::Control(query) => {
+                        let bytes = self.server.control(query, now);
+                        self.socket.reply(listener, from, &bytes)
                     }
+                };
+                if sent.is_ok() {
+                    // By now it may have arrived: what is known after sending it is no better.
+                    self.server.sent(&answer, Some(leaving));
+                }
+            }
+            Err(refusal) => {
+                if refusal == Refusal::Malformed {
+                    sink(Output::Event(Event::MalformedPacket { address: from.ip() }));
                 }
             }
         }
+    }
+
+    fn update_server(&mut self) {
+        let now = self.clock.now();
+        self.server.update(&self.engine.system(now), now);
+        self.outdated = false;
     }
 
     /// Handles the timers that are due, each peer's at most twice.
@@ -149,6 +192,7 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
 
     /// Does what the engine has ordered outside of a turn: when peers were removed.
     pub fn drain(&mut self, sink: &mut impl FnMut(Output)) {
+        self.outdated = true;
         while let Some(output) = self.engine.outputs().next() {
             match output {
                 Output::Transmit { peer, to, bytes } => {
@@ -187,6 +231,8 @@ impl<S: DatagramSocket, C: AdjustableClock, const PEERS: usize> Node<S, C, PEERS
         let reply = match command {
             ClockCommand::Step(by) => self.clock.step(by).map(|by| {
                 self.stale_turns = STALE_TURNS;
+                self.steps = self.steps.wrapping_add(1);
+                self.server.stepped();
                 ClockReply::Stepped { by, now: self.clock.now().wall }
             }),
             ClockCommand::Adjust { frequency, slew } => self

@@ -12,6 +12,7 @@ use crate::clock::{ClockError, ClockStatus};
 use crate::config::{Config, PeerConfig};
 use crate::hal::RawStamp;
 use crate::io::{Stamp, StampSource};
+use crate::server::{self, Access, AccessList};
 use crate::timex::SoftwareClock;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
@@ -154,7 +155,8 @@ impl AdjustableClock for Clock {
     }
 }
 
-type TestNode = Node<End, Clock, 4>;
+type TestNode = Node<End, Clock, TestServer, 4>;
+type TestServer = Server<[ClientSet; 1], [StampSet; 1], 1>;
 
 fn node(
     world: &Shared,
@@ -169,7 +171,11 @@ fn node(
     let clock = Clock { world: world.clone(), counter, timex, status: None };
     let engine = Engine::new(config, clock.now(), [u8::from(is_server); 32]);
     let end = End { world: world.clone(), is_server, counter, wait: Span::ZERO, departure: None };
-    Node::new(engine, end, clock)
+    let [access, control] = [Access::Allow, Access::Deny].map(AccessList::uniform);
+    let config = server::Config::default();
+    let tables = ([ClientSet::EMPTY], [StampSet::EMPTY]);
+    let server = Server::new(&config, access, control, tables.0, tables.1, [7; 32]);
+    Node::new(engine, server, end, clock)
 }
 
 struct Pair {
@@ -250,7 +256,7 @@ fn a_wrong_clock_becomes_right() {
     assert_eq!(told("set local clock to 2030-03-17 17:46"), 1);
     assert_eq!(told("clock is now synced"), 1);
     assert_eq!(told("clock is now unsynced"), 0);
-    assert_eq!(pair.server.served.answered as usize, pair.world.borrow().sent);
+    assert_eq!(pair.server.server.counters().answered as usize, pair.world.borrow().sent);
 }
 
 #[test]

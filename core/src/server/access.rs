@@ -46,6 +46,13 @@ pub struct AccessList<const RANGES: usize> {
 }
 
 impl<const RANGES: usize> AccessList<RANGES> {
+    /// The same for everybody.
+    #[must_use]
+    pub fn uniform(access: Access) -> Self {
+        const { assert!(RANGES > 0, "there is room for one range at least") };
+        Self { v4: Ranges::uniform(0, access), octets: [1; 256], v6: Ranges::uniform(0, access) }
+    }
+
     /// Of the rules that an address matches the one with the longest prefix stands, of several
     /// with the same prefix the last; without any `otherwise`.
     ///
@@ -107,6 +114,13 @@ struct Ranges<T, const RANGES: usize> {
 }
 
 impl<T: Copy + Ord, const RANGES: usize> Ranges<T, RANGES> {
+    /// Nothing is allowed without room for one range.
+    fn uniform(lowest: T, access: Access) -> Self {
+        let (mut first, mut allowed) = (Vec::new(), Vec::new());
+        let _ = (first.push(lowest), allowed.push(access));
+        Self { first, access: allowed }
+    }
+
     fn new(lowest: T, access: Access) -> Result<Self, TooManyRules> {
         let mut ranges = Self { first: Vec::new(), access: Vec::new() };
         ranges.insert(0, lowest, access)?;
@@ -203,6 +217,16 @@ mod tests {
         assert_eq!(list.of(Ipv6Addr::LOCALHOST.into()), Access::Deny);
         assert_eq!(list.of(Ipv4Addr::LOCALHOST.into()), Access::Allow);
         assert_eq!(list.of(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()), Access::Allow);
+    }
+
+    #[test]
+    fn the_same_for_everybody() {
+        for access in [Access::Allow, Access::Deny] {
+            let list = AccessList::<1>::uniform(access);
+            for address in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::", "2001:db8::1"] {
+                assert_eq!(list.of(address.parse().unwrap()), access, "{address}");
+            }
+        }
     }
 
     #[test]

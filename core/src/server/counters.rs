@@ -33,6 +33,17 @@ impl Counters {
         }
     }
 
+    /// Counts a datagram, and returns its first octet.
+    #[inline]
+    pub(super) fn receive(&mut self, datagram: &[u8]) -> u8 {
+        self.received += 1;
+        let &flags = datagram.first().unwrap_or(&0);
+        if let Some(count) = self.versions.get_mut(usize::from(flags >> 3 & 0b111)) {
+            *count += 1;
+        }
+        flags
+    }
+
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         if let Some(count) = self.refused.get_mut(refusal.index()) {
             *count += 1;

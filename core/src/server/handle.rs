@@ -121,11 +121,7 @@ where
         received: WallTime,
         now: Instant,
     ) -> Result<Answer<'a>, Refusal> {
-        self.counters.received += 1;
-        let &flags = request.first().unwrap_or(&0);
-        if let Some(count) = self.counters.versions.get_mut(usize::from(flags >> 3 & 0b111)) {
-            *count += 1;
-        }
+        let flags = self.counters.receive(request);
         let answer = if flags & 0b111 == Mode::Control as u8 {
             self.control_query(request, from).map(Answer::Control)
         } else {
@@ -135,6 +131,12 @@ where
             self.counters.refuse(refusal);
         }
         answer
+    }
+
+    /// Counts a datagram that may have arrived before a step of the clock and is read after it.
+    pub fn drop_stale(&mut self, request: &[u8]) {
+        self.counters.receive(request);
+        self.counters.refuse(Refusal::Stale);
     }
 
     /// The answer to a control message that [`handle`](Self::handle) let pass.
@@ -147,9 +149,14 @@ where
     /// was sent.
     pub fn sent(&mut self, answer: &Answer<'_>, departed: Option<WallTime>) {
         self.counters.answered += 1;
-        if let (Answer::Time(response), Some(departed)) = (answer, departed)
-            && let Some(ticket) = response.ticket
-        {
+        if let (Answer::Time(response), Some(departed)) = (answer, departed) {
+            self.departed(response, departed);
+        }
+    }
+
+    /// Notes when an answer left, once more if that is known better later.
+    pub fn departed(&mut self, response: &Response, departed: WallTime) {
+        if let Some(ticket) = response.ticket {
             let departed = NtpTimestamp::from_wall(smear(departed, response.smeared));
             self.stamps.departed(ticket, response.receive(), departed);
         }

@@ -22,14 +22,16 @@ pub enum Refusal {
     /// A control message (mode 6) from an address that may send none, or that asks for more than
     /// to read system variables.
     Control,
+    /// It waited while the clock was stepped, so that its time of arrival is by neither clock.
+    Stale,
 }
 
 impl Refusal {
     /// How many kinds there are.
-    pub const KINDS: usize = 7;
+    pub const KINDS: usize = 8;
     /// What a counter of each kind is called, in the order of [`index`](Self::index).
     pub const NAMES: [&'static str; Self::KINDS] =
-        ["malformed", "mode", "authentication", "denied", "rate", "uncertain", "control"];
+        ["malformed", "mode", "authentication", "denied", "rate", "uncertain", "control", "stale"];
 
     /// The number of the kind, below [`KINDS`](Self::KINDS).
     #[must_use]

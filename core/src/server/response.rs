@@ -71,11 +71,16 @@ impl Response {
 
     /// Says, if that is known, when the answer before left instead of this one.
     pub(super) fn continues(&mut self, exchange: &Exchange, query: &Query) {
-        let [_, _, _, origin, receive, transmit] = &mut self.words;
+        let [_, _, reference, origin, receive, transmit] = &mut self.words;
         *receive = exchange.receive;
         self.ticket = Some(exchange.ticket);
         if let Some(departed) = exchange.departed {
             (*origin, *transmit) = (query.receive, departed);
+            // Clients drop what was set after it left (RFC 5905 appendix A.5.1.1), as the clock may
+            // have been since.
+            if reference.wrapping_sub(departed).cast_signed() > 0 {
+                *reference = departed;
+            }
         }
     }
 

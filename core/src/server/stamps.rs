@@ -17,9 +17,11 @@
 //! ```
 //!
 //! The receive stamps that are told are odd and end in the place where they are remembered, in four
-//! bits, of less than 4 ns together: below the precision of the clock, where RFC 5905 §6 wants
-//! random bits anyway. Transmit stamps are even. So an origin is never taken for the wrong one, no
-//! two stamps that are remembered are the same, and nothing has to be looked for.
+//! bits; they are early by less than 8 ns and never late, for an answer must not seem to leave before
+//! its request came, even by a clock that did not tick in between. That is below the precision of the
+//! clock, where RFC 5905 §6 wants random bits anyway. Transmit stamps are even. So an origin is never
+//! taken for the wrong one, no two stamps that are remembered are the same, and nothing has to be
+//! looked for.
 //!
 //! A set has places for newcomers, which any request takes, the oldest first, and places for those
 //! that came back with a receive stamp of ours. Only these take such a place, so that whoever asks
@@ -122,7 +124,7 @@ impl<T: AsMut<[StampSet]>> Stamps<T> {
             Some((way, _)) => set.steady(way, receive),
             None => set.newcomer(),
         };
-        let receive = receive & !WAY_BITS | (way as u64) << 1 | 1;
+        let receive = (receive & !WAY_BITS).wrapping_sub(WAY_BITS + 1) | (way as u64) << 1 | 1;
         *set.receive.get_mut(way)? = receive;
         *set.transmit.get_mut(way)? = 0;
         let ticket = Ticket { set: place as u32 };
@@ -193,6 +195,15 @@ mod tests {
         // The transmit stamp is no name.
         stamps.departed(early.ticket, early.receive, stamp(2_500));
         assert_eq!(stamps.exchange(HASH, 4_000, 2_500).unwrap().departed, None);
+    }
+
+    #[test]
+    fn a_receive_stamp_is_early_by_little_and_never_late() {
+        let mut stamps = Stamps::new([StampSet::EMPTY; 1]);
+        for receive in 1_000..1_040 {
+            let told = stamps.exchange(HASH, receive, 0).unwrap().receive;
+            assert!((1..=31).contains(&(receive - told)), "{receive}: {told}");
+        }
     }
 
     #[test]

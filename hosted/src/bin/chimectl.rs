@@ -34,6 +34,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Status => answer(cli, Command::Status)?,
         Question::Tracking => tracking(cli)?,
         Question::Peers => answer(cli, Command::Peers)?,
+        Question::Server => answer(cli, Command::Server)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,
@@ -97,6 +98,8 @@ fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {
             }
             format!("{done}\n")
         }
+        Answer::Server(server) if cli.json => serde_json::to_string_pretty(&server)? + "\n",
+        Answer::Server(server) => server.to_string(),
         Answer::Step(by) if cli.json => format!("{{\n  \"step\": {by}\n}}\n"),
         Answer::Step(by) => format!("the clock steps by {by:.6} s\n"),
         Answer::Status(status) => show_status(&status),

@@ -42,6 +42,12 @@ pub enum Question {
     Tracking,
     /// What is known of each peer
     Peers,
+    /// What was served to whom: counts by reason and version, rates, latency, top clients
+    ///
+    /// Rates are averages since somebody asked last, or since the start. Latency is from the
+    /// request's arrival in the kernel to when the answer left, as workers measure it; clients are
+    /// counted with a limit of rate.
+    Server,
     /// Have a clock that is held step to what the sources say
     ///
     /// The daemon holds the clock when they claim an offset beyond `panic_threshold`.

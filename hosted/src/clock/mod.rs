@@ -10,7 +10,11 @@ use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::Stamp;
 use truechimer_core::units::{FreqOffset, Now, Span};
 
+use crate::serve::ServedClock;
+
 use crate::sys::fault::{Call, fault};
+#[cfg(target_os = "linux")]
+pub(crate) use read::both;
 
 pub(crate) use kernel::HAS_LOOP;
 pub use kernel::KernelClock;
@@ -42,6 +46,17 @@ impl HostClock {
         match self {
             Self::Kernel(clock) => clock.take_failures(),
             Self::Software(_) => Vec::new(),
+        }
+    }
+}
+
+impl HostClock {
+    /// How other threads read it.
+    #[must_use]
+    pub fn served(&self) -> ServedClock {
+        match self {
+            Self::Kernel(_) => ServedClock::Kernel,
+            Self::Software(clock) => ServedClock::Software(clock.line()),
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn realtime() -> WallTime {
 }
 
 /// Both at the same moment, as nearly as can be.
-pub(super) fn both() -> (Instant, WallTime) {
+pub(crate) fn both() -> (Instant, WallTime) {
     let attempts = (0..ATTEMPTS).map(|_| {
         let before = monotonic();
         let real = realtime();

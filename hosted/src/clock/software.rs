@@ -7,6 +7,7 @@ use truechimer_core::timex;
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 use super::read::{both, monotonic};
+use crate::serve::Line;
 
 /// A datagram that seems to be older than this has a stamp that is not believed.
 const OLDEST: Span = Span::from_secs(10);
@@ -42,6 +43,20 @@ impl SoftwareClock {
     pub fn error(&self) -> Span {
         let (mono, real) = both();
         self.read(mono) - real
+    }
+
+    /// As it runs now, for other threads.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        let mono = monotonic();
+        let end = mono + Line::LENGTH;
+        let at = Now { mono: self.counter(mono), wall: self.read(mono) };
+        Line {
+            mono,
+            at,
+            counter_gain: self.counter(end) - at.mono - Line::LENGTH,
+            wall_gain: self.read(end) - at.wall - Line::LENGTH,
+        }
     }
 
     /// What the oscillator has counted when the monotonic clock shows `mono`.

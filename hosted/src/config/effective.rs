@@ -10,7 +10,7 @@ use super::{ClockKind, Config, Listen, Pool, Server, ServerAddress};
 use crate::log::Options;
 
 /// A key and its value.
-type Row = (&'static str, Value);
+pub(super) type Row = (&'static str, Value);
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl Config {
             let rows = vec![("address", address.into()), ("port", i64::from(*port).into())];
             let known = vec![("port", i64::from(super::NTP_PORT).into())];
             add(&mut text, "[[listen]]", rows, if brief { known } else { Vec::new() });
+        }
+        if !(brief && self.serve == default.serve) {
+            let known = if brief { default.serve.rows() } else { Vec::new() };
+            add(&mut text, "[serve]", self.serve.rows(), known);
         }
         if self.clock == ClockKind::Software
             && !(brief && self.software_clock == default.software_clock)
@@ -83,6 +87,7 @@ impl Config {
             servers: _,
             pools: _,
             listen: _,
+            serve: _,
             software_clock: _,
             local_stratum: _,
             log: _,

@@ -10,6 +10,7 @@ mod include;
 mod log;
 mod openntpd;
 mod overrides;
+mod serve;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use address::{AddressError, ServerAddress};
 pub use effective::Detail;
 pub use error::ConfigError;
 pub use overrides::{Origin, Overrides};
+pub use serve::{RANGES, Serve};
 
 /// The port of NTP (RFC 5905 §7.2, PORT).
 pub const NTP_PORT: u16 = 123;
@@ -83,6 +85,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Where to serve time, no two alike.
     pub listen: Vec<Listen>,
+    /// How it is served there.
+    pub serve: Serve,
     /// The error that the software clock starts with; zero for the kernel's.
     pub software_clock: SoftwareClock,
     /// The stratum to claim for the local clock while there is no better source, 1 to 15.
@@ -161,6 +165,7 @@ impl Default for Config {
             servers: Vec::new(),
             pools: Vec::new(),
             listen: Vec::new(),
+            serve: Serve::default(),
             software_clock: SoftwareClock::default(),
             local_stratum: engine.local_stratum,
             log: crate::log::Options::default(),

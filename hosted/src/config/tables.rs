@@ -15,6 +15,7 @@ use truechimer_core::units::{FreqOffset, Span};
 use super::error::Source;
 use super::include;
 use super::log::LogTable;
+use super::serve::ServeTable;
 use super::{
     ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
     MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
@@ -59,6 +60,7 @@ struct File {
     pool: Vec<PoolTable>,
     #[serde(default)]
     listen: Vec<ListenTable>,
+    serve: Option<ServeTable>,
     software_clock: Option<Spanned<SoftwareClockTable>>,
     local: Option<LocalTable>,
     log: Option<LogTable>,
@@ -115,31 +117,31 @@ struct LocalTable {
     stratum: Number<i64>,
 }
 
-type Number<V> = Option<Spanned<Value<V>>>;
+pub(super) type Number<V> = Option<Spanned<Value<V>>>;
 
 /// A value of the type that its key takes, or any other, so that one check names key and range
 /// for both.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged)]
-enum Value<V> {
+pub(super) enum Value<V> {
     Right(V),
     /// An integer beyond an `i64`; serde passes on none beyond a `u64`.
     Large(#[expect(dead_code, reason = "its type says it all")] u64),
     Wrong(IgnoredAny),
 }
 
-type WordOrNumber<V> = Option<Spanned<Worded<V>>>;
+pub(super) type WordOrNumber<V> = Option<Spanned<Worded<V>>>;
 
 /// As [`Value`], or a word in its place.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Worded<V> {
+pub(super) enum Worded<V> {
     Word(String),
     Number(Value<V>),
 }
 
 /// The types of numbers in TOML.
-trait Numeric: Copy {
+pub(super) trait Numeric: Copy {
     const NAME: &str;
 }
 
@@ -209,6 +211,9 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
         source.once("listen", &table.address, listen.port, known)?;
         config.listen.push(listen);
     }
+    if let Some(table) = &file.serve {
+        config.serve = source.serve(table)?;
+    }
     if let Some(table) = &file.software_clock {
         config.software_clock = source.software_clock(config.clock, table)?;
     }
@@ -223,7 +228,7 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
 }
 
 impl Source {
-    fn in_range<V, T>(
+    pub(super) fn in_range<V, T>(
         &self,
         key: &str,
         number: &Number<V>,
@@ -249,7 +254,7 @@ impl Source {
         ))
     }
 
-    fn word_or_number<V, T>(
+    pub(super) fn word_or_number<V, T>(
         &self,
         key: &str,
         given: &Spanned<Worded<V>>,

@@ -108,6 +108,7 @@ fn every_key() {
                 count: 4,
             },
         ],
+        serve: Serve::default(),
         listen: vec![
             Listen { address: Some([127, 0, 0, 1].into()), port: 1024 },
             Listen { address: None, port: 123 },

@@ -3,6 +3,7 @@
 mod client;
 mod reloaded;
 mod server;
+mod serving;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::query::Target;
 pub use client::{ClientError, ask, follow};
 pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
+pub use serving::{ServerReport, Serving, TopClient};
 pub use wait::{Until, WaitError, wait};
 
 /// The version of requests and answers; another is refused.
@@ -27,6 +29,8 @@ pub enum Command {
     Status,
     /// What is known of each peer.
     Peers,
+    /// What was served to whom.
+    Server,
     /// The offset for which the clock is held is right: step by it.
     Accept,
     /// Step by what the clock is behind, whatever the policy.
@@ -67,6 +71,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Command::Peers`].
     Peers(Vec<Peer>),
+    /// To [`Command::Server`].
+    Server(Box<Serving>),
     /// To [`Command::Accept`] and [`Command::Step`]: the step that the clock was told, in seconds.
     Step(f64),
     /// To [`Command::Log`] and [`Command::FollowLog`], the oldest first.

@@ -6,13 +6,10 @@ use truechimer_core::PeerId;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::{Input, Output};
-use truechimer_core::run::Node;
 
+use super::DaemonNode;
 use super::resolve::Names;
-use crate::clock::HostClock;
-use crate::config::MAX_PEERS;
 use crate::log::Log;
-use crate::net::Sockets;
 use crate::resolver::{Answer, Blocking, Question, Resolver};
 
 #[derive(Debug)]
@@ -62,7 +59,7 @@ impl Lookups {
     /// up for that, and blocks.
     pub(super) fn serve(
         &mut self,
-        node: &mut Node<Sockets, HostClock, MAX_PEERS>,
+        node: &mut DaemonNode,
         names: &Names,
         log: &Log,
         outputs: &mut Vec<Output>,

@@ -6,6 +6,7 @@
 mod lookups;
 mod reload;
 mod resolve;
+mod serving;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,9 @@ use truechimer_core::units::{FreqOffset, Span};
 use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
 use crate::config::{ClockKind, Config, MAX_PEERS, Origin};
 use crate::control::{Answer, Command, Control};
-use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
+use crate::serve::{self, Responder};
 use crate::service::ServiceManager;
 use crate::sys;
 use crate::sys::fault::{Call, fault};
@@ -40,6 +41,7 @@ use crate::sys::fault::{Call, fault};
 use self::lookups::Lookups;
 use self::reload::Parts;
 use self::resolve::{Entry, Names};
+use self::serving::Serving;
 pub(crate) use self::status::leap_name;
 
 /// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
@@ -63,17 +65,23 @@ pub enum DaemonError {
     /// There is no socket to serve time on, whatever the address.
     #[error("cannot open a socket for {0}: {1}")]
     Listen(SocketAddr, Errno),
+    /// There are no threads or descriptors left.
+    #[error("cannot start workers: {0}")]
+    Workers(io::Error),
     /// poll(2) failed.
     #[error("poll failed: {0}")]
     Poll(Errno),
 }
 
 type Peers = Engine<MAX_PEERS>;
+/// The engine's thread: what is not of the workers.
+pub type DaemonNode = Node<Sockets, HostClock, Responder, MAX_PEERS>;
 
 /// A running daemon. However it ends, the clock is left at its frequency, without a slew.
 #[derive(Debug)]
 pub struct Daemon {
-    node: Node<Sockets, HostClock, MAX_PEERS>,
+    node: DaemonNode,
+    serving: Serving,
     names: Names,
     config: Config,
     /// Where the configuration is read again.
@@ -93,14 +101,12 @@ impl Daemon {
     /// socket that cannot be had is logged.
     pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
         check_room(config, &log)?;
-        let seed =
-            Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)?;
         let control = open_control(config, &log)?;
         let (clock, frequency, controlled) = open_clock(config, &log)?;
         let mut engine_config = config.engine_config(frequency);
         engine_config.control = controlled;
         engine_config.precision = clock::precision();
-        let mut engine = Engine::new(&engine_config, clock.now(), seed);
+        let mut engine = Engine::new(&engine_config, clock.now(), serving::seed()?);
         let mut names = Names::default();
         for entry in Entry::all(config) {
             let peer = engine.add_peer(clock.now(), &entry.config);
@@ -108,14 +114,17 @@ impl Daemon {
         }
 
         let mut sockets = Sockets::new();
-        serve(config, &mut sockets, &log)?;
+        let whole = serving::listen(config, &mut sockets, &log)?;
         if config.peers() == 0 && config.local_stratum.is_none() {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
         }
+        let mut node = Node::new(engine, serve::idle(serving::seed()?), sockets, clock);
+        let serving = Serving::start(config, &mut node, whole)?;
         log.event(&Event::EngineReady);
         Ok(Self {
-            node: Node::new(engine, sockets, clock),
+            node,
+            serving,
             names,
             config: config.clone(),
             origin: None,
@@ -173,6 +182,7 @@ impl Daemon {
         // Receiving never fails for good: a socket's errors are its own.
         let busy = self.node.turn(&mut |output| outputs.push(output)).is_ok();
         self.take(outputs);
+        self.serving.publish(&self.node);
         let failures = self.node.socket.take_failures();
         for failure in self.node.clock.take_failures().into_iter().chain(failures) {
             self.log.event(&failure);
@@ -191,7 +201,7 @@ impl Daemon {
 
     /// The clock and its engine.
     #[must_use]
-    pub const fn node(&self) -> &Node<Sockets, HostClock, MAX_PEERS> {
+    pub const fn node(&self) -> &DaemonNode {
         &self.node
     }
 
@@ -233,6 +243,7 @@ impl Daemon {
         // It is logged, and nobody waits for an answer.
         let _ = Parts {
             node: &mut self.node,
+            serving: &mut self.serving,
             names: &mut self.names,
             lookups: &mut self.lookups,
             config: &mut self.config,
@@ -250,6 +261,7 @@ impl Daemon {
         let mut outputs = Vec::new();
         let mut parts = Parts {
             node: &mut self.node,
+            serving: &mut self.serving,
             names: &mut self.names,
             lookups: &mut self.lookups,
             config: &mut self.config,
@@ -274,13 +286,17 @@ impl Daemon {
                 Command::Remove(server) => return parts.remove(&server.server()).into(),
                 Command::Accept => Request::Accept,
                 Command::Step => Request::Step,
+                Command::Server => return Answer::Server(Box::new(parts.serving.tell(parts.node))),
                 // The control socket answers itself what is asked of the log.
                 Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
                     let (node, names) = (&*parts.node, &*parts.names);
                     let reporter = status::Reporter { node, names, polls, uptime };
                     return match command {
                         Command::Peers => Answer::Peers(reporter.peers(now)),
-                        _ => Answer::Status(Box::new(reporter.status(now))),
+                        _ => {
+                            let served = parts.serving.counters(node);
+                            Answer::Status(Box::new(reporter.status(&served, now)))
+                        }
                     };
                 }
             };
@@ -360,28 +376,6 @@ impl Daemon {
         if controlled && self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
             self.log.event(&Event::ResetAdjtimeFailed);
         }
-    }
-}
-
-/// Binds where time is to be served. An address that cannot be had is logged.
-fn serve(config: &Config, sockets: &mut Sockets, log: &Log) -> Result<(), DaemonError> {
-    for (address, error) in sockets.set_listening(&config.listen) {
-        if let Some(fatal) = fatal(error) {
-            log.event(&fatal);
-            return Err(DaemonError::Listen(address, error));
-        }
-        log.event(&Event::BindFailed { address: address.ip() });
-        log.message(Level::Debug, &format_args!("cannot serve on {address}: {error}"));
-    }
-    Ok(())
-}
-
-/// What makes it pointless to go on without a listener: it is not its address that is taken.
-const fn fatal(error: Errno) -> Option<Event<'static>> {
-    match error {
-        Errno::EAFNOSUPPORT => Some(Event::FatalListenFamily),
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Some(Event::FatalSocket),
-        _ => None,
     }
 }
 

@@ -6,22 +6,22 @@
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::Output;
-use truechimer_core::run::Node;
 use truechimer_core::units::{FreqOffset, Now};
 use truechimer_core::{Engine, PeerId};
 
+use super::DaemonNode;
 use super::lookups::Lookups;
 use super::resolve::{Entry, Names};
-use crate::clock::HostClock;
+use super::serving::Serving;
 use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Origin, Server};
 use crate::control::Reloaded;
 use crate::log::Log;
-use crate::net::Sockets;
 use crate::query::Target;
 
 /// What of a daemon follows the configuration.
 pub(super) struct Parts<'a> {
-    pub(super) node: &'a mut Node<Sockets, HostClock, MAX_PEERS>,
+    pub(super) node: &'a mut DaemonNode,
+    pub(super) serving: &'a mut Serving,
     pub(super) names: &'a mut Names,
     pub(super) lookups: &'a mut Lookups,
     pub(super) config: &'a mut Config,
@@ -69,9 +69,14 @@ impl Parts<'_> {
         self.change_peers(&config, &mut done);
         // Of the engine's own configuration what belongs to the clock stays.
         self.node.engine.configure(&config.engine_config(FreqOffset::ZERO));
-        for (address, error) in self.node.socket.set_listening(&config.listen) {
-            self.log.event(&Event::BindFailed { address: address.ip() });
-            done.warnings.push(format!("cannot serve on {address}: {error}"));
+        match self.serving.change(self.config, &config, self.node) {
+            Ok(failures) => {
+                for (address, error) in failures {
+                    self.log.event(&Event::BindFailed { address: address.ip() });
+                    done.warnings.push(format!("cannot serve on {address}: {error}"));
+                }
+            }
+            Err(error) => done.warnings.push(format!("nobody is served: {error}")),
         }
         *self.config = config;
         done

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use truechimer_core::config::{DisciplineMode, MAX_STRATUM, SelectOptions};
 use truechimer_core::io::StampSource;
-use truechimer_core::run::Node;
-use truechimer_core::server::Refusal;
+use truechimer_core::server::{Counters, Refusal};
 use truechimer_core::units::{FreqOffset, Now, Span};
 use truechimer_core::wire::LeapIndicator;
 use truechimer_core::{PeerSnapshot, Reject};
 
+use super::DaemonNode;
 use super::resolve::Names;
 use crate::clock::HostClock;
-use crate::config::MAX_PEERS;
 use crate::control::{Peer, Status};
-use crate::net::Sockets;
 
 /// A daemon, seen from the control socket.
 pub(super) struct Reporter<'a> {
-    pub(super) node: &'a Node<Sockets, HostClock, MAX_PEERS>,
+    pub(super) node: &'a DaemonNode,
     pub(super) names: &'a Names,
     pub(super) polls: u64,
     pub(super) uptime: Duration,
@@ -31,10 +29,9 @@ impl Reporter<'_> {
         snapshot.peers().map(|peer| self.peer(&peer, now)).collect()
     }
 
-    pub(super) fn status(&self, now: Now) -> Status {
+    pub(super) fn status(&self, served: &Counters, now: Now) -> Status {
         let snapshot = self.node.engine.snapshot(now);
         let system = &snapshot.system;
-        let served = &self.node.served;
         Status {
             synced: snapshot.synced,
             clock: match self.node.clock {
@@ -115,7 +112,7 @@ fn options(options: SelectOptions) -> Vec<String> {
     all.iter().filter(|(_, set)| *set).map(|(name, _)| (*name).to_owned()).collect()
 }
 
-fn counts(names: &[&str], counts: &[u64]) -> BTreeMap<String, u64> {
+pub(super) fn counts(names: &[&str], counts: &[u64]) -> BTreeMap<String, u64> {
     let named = names.iter().zip(counts).filter(|&(_, &count)| count > 0);
     named.map(|(&name, &count)| (name.to_owned(), count)).collect()
 }

@@ -129,7 +129,7 @@ fn a_host_without_sockets_ends_it() {
     {
         let log = Log::in_memory();
         let _fault = inject(Call::DatagramSocket, error);
-        let outcome = serve(&config, &mut Sockets::new(), &log);
+        let outcome = serving::listen(&config, &mut Sockets::new(), &log);
         assert!(matches!(outcome, Err(DaemonError::Listen(_, told)) if told == error));
         assert_eq!(texts(&log), [line]);
     }

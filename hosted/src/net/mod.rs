@@ -20,7 +20,7 @@ use truechimer_core::PeerId;
 use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
-use self::listening::Listener;
+use self::listening::{Listener, Shared};
 use self::message::{Local, Receiver};
 use crate::clock::realtime;
 use crate::sys::fault::{Call, fault};
@@ -34,6 +34,7 @@ const LOWDELAY: i32 = 0x10;
 pub struct Sockets {
     queries: BTreeMap<PeerId, Asked>,
     listeners: Vec<Listener>,
+    shared: Vec<Shared>,
     receiver: Receiver,
     /// Those that poll(2) said to have something.
     ready: VecDeque<Channel>,
@@ -74,7 +75,8 @@ impl Sockets {
 
     /// Where time is served.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok())
+        let own = self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok());
+        own.chain(self.shared.iter().map(|shared| shared.address))
     }
 
     /// Every socket, for poll(2).
@@ -110,7 +112,8 @@ impl Sockets {
     /// Where a server may ask this host that is asked through `socket`: there too if time is served
     /// on every address of the family, or else at the first one on which it is.
     fn address_for(&self, socket: &UdpSocket, server: SocketAddr) -> Option<IpAddr> {
-        let served = self.listeners.iter().map(|listener| listener.address.ip());
+        let own = self.listeners.iter().map(|listener| listener.address.ip());
+        let served = own.chain(self.shared.iter().map(|shared| shared.address.ip()));
         let mut family = served.filter(|ip| ip.is_ipv4() == server.is_ipv4());
         if family.clone().any(|ip| ip.is_unspecified()) {
             return socket.local_addr().ok().map(|local| local.ip());

@@ -26,7 +26,7 @@ fn receive(sockets: &mut Sockets) -> (Received, Vec<u8>) {
 #[test]
 fn a_query_and_its_answer_are_stamped() {
     let mut sockets = Sockets::new();
-    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)]), []);
+    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)], 0), []);
     let server = sockets.listening().next().unwrap();
 
     let before = realtime();
@@ -77,7 +77,7 @@ fn a_taken_port_is_named() {
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let wanted = Listen { address: Some(address.ip()), port: address.port() };
-    let failures = Sockets::new().set_listening(&[wanted]);
+    let failures = Sockets::new().set_listening(&[wanted], 0);
     let [(named, error)] = failures[..] else { panic!("{failures:?}") };
     assert_eq!((named, error), (address, Errno::EADDRINUSE));
 }
@@ -86,7 +86,7 @@ fn a_taken_port_is_named() {
 #[test]
 fn a_listener_on_all_addresses_answers_from_the_one_asked() {
     let mut server = Sockets::new();
-    assert_eq!(server.set_listening(&[listen(None, 0)]), []);
+    assert_eq!(server.set_listening(&[listen(None, 0)], 0), []);
     let port = server.listening().find(SocketAddr::is_ipv4).unwrap().port();
     let mut client = Sockets::new();
     for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
@@ -131,7 +131,7 @@ fn an_error_of_a_peer_is_told_once() {
 #[test]
 fn a_listener_that_cannot_receive_says_so() {
     let mut sockets = Sockets::new();
-    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)]), []);
+    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)], 0), []);
     let _fault = inject(Call::Recvmsg, Errno::ENOMEM);
     assert_eq!(failures(&mut sockets), ["recvfrom 127.0.0.1"]);
 }
@@ -139,7 +139,7 @@ fn a_listener_that_cannot_receive_says_so() {
 #[test]
 fn what_is_cut_off_is_told() {
     let mut sockets = Sockets::new();
-    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)]), []);
+    assert_eq!(sockets.set_listening(&[listen(Some(Ipv4Addr::LOCALHOST), 0)], 0), []);
     let server = sockets.listening().next().unwrap();
     let sent = |sockets: &mut Sockets, length| {
         sockets.query(PeerId(0), server, &vec![0; length]).unwrap();
@@ -158,15 +158,18 @@ fn listeners_come_and_go() {
     let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
     let mut sockets = Sockets::new();
     let at = |sockets: &Sockets| sockets.listening().map(|at| at.port()).collect::<Vec<_>>();
-    assert_eq!(sockets.set_listening(&[listen(address, ports[0]), listen(address, ports[1])]), []);
+    assert_eq!(
+        sockets.set_listening(&[listen(address, ports[0]), listen(address, ports[1])], 0),
+        []
+    );
     let before = sockets.listeners[1].socket.as_raw_fd();
     let occupied = UdpSocket::bind((Ipv4Addr::LOCALHOST, ports[2])).unwrap();
     let wanted = [listen(address, ports[2]), listen(address, ports[1])];
-    let failures = sockets.set_listening(&wanted);
+    let failures = sockets.set_listening(&wanted, 0);
     assert_eq!(failures, [(occupied.local_addr().unwrap(), Errno::EADDRINUSE)]);
     assert_eq!(at(&sockets), [ports[1]]);
     drop(occupied);
-    assert_eq!(sockets.set_listening(&wanted), []);
+    assert_eq!(sockets.set_listening(&wanted, 0), []);
     assert_eq!(at(&sockets), [ports[1], ports[2]]);
     assert_eq!(sockets.listeners[0].socket.as_raw_fd(), before, "who stays is not bound anew");
     assert!(UdpSocket::bind((Ipv4Addr::LOCALHOST, ports[0])).is_ok(), "who is gone is closed");

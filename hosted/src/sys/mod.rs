@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "this is where it is confined to")]
 
+#[cfg(target_os = "linux")]
+pub mod batch;
 pub(crate) mod fault;
 mod signal;
 pub mod timex;

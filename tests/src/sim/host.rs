@@ -8,6 +8,7 @@ use truechimer_core::PeerId;
 use truechimer_core::clock::{ClockError, ClockStatus};
 use truechimer_core::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use truechimer_core::io::{Stamp, StampSource};
+use truechimer_core::server::{Access, AccessList, ClientSet, Config, Server, StampSet};
 use truechimer_core::timex::SoftwareClock;
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
@@ -18,6 +19,16 @@ use super::server::Datagram;
 pub fn address(place: usize) -> SocketAddr {
     let host = u8::try_from(place + 1).unwrap_or(u8::MAX);
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)), 123)
+}
+
+/// What a host that nobody asks answers others with.
+pub type Deaf = Server<[ClientSet; 0], [StampSet; 0], 1>;
+
+/// One of them.
+#[must_use]
+pub fn deaf() -> Deaf {
+    let nobody = || AccessList::uniform(Access::Deny);
+    Server::new(&Config::default(), nobody(), nobody(), [], [], [0; 32])
 }
 
 /// A software clock over the counter, whose reading the simulation sets.

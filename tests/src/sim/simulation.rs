@@ -10,7 +10,7 @@ use truechimer_core::run::Node;
 use truechimer_core::units::{Instant, Span};
 use truechimer_core::{Engine, Snapshot, Standing};
 
-use super::host::{Clock, Query, Socket, address};
+use super::host::{Clock, Deaf, Query, Socket, address, deaf};
 use super::oscillator::Counter;
 use super::random::{Random, Stream};
 use super::report::{Meter, Reading, Report, Role};
@@ -56,7 +56,7 @@ struct Simulation<'a> {
     world: &'a World,
     time: Time,
     counter: Counter,
-    node: Node<Socket, Clock, MAX_SERVERS>,
+    node: Node<Socket, Clock, Deaf, MAX_SERVERS>,
     /// When the engine wants to be called, by the counter.
     deadline: Option<Instant>,
     far: Vec<Far>,
@@ -129,7 +129,7 @@ impl<'a> Simulation<'a> {
             time: 0,
             counter,
             deadline: engine.next_deadline(),
-            node: Node::new(engine, Socket::new(world.server.len()), clock),
+            node: Node::new(engine, deaf(), Socket::new(world.server.len()), clock),
             far: far.collect(),
             scheduled: BinaryHeap::new(),
             order: 0,

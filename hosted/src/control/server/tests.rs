@@ -26,7 +26,7 @@ fn answers_requests_and_says_what_is_wrong_with_others() {
         ),
         (
             b"{\"version\":1,\"command\":\"reboot\"}\n",
-            "{\"error\":\"not a request: unknown variant `reboot`, expected one of `status`, `peers`, `accept`, `step`, `log`, `follow_log`, `reload`, `add`, `online`, `offline`, `burst`, `remove` at line 1 column 31\"}\n",
+            "{\"error\":\"not a request: unknown variant `reboot`, expected one of `status`, `peers`, `server`, `accept`, `step`, `log`, `follow_log`, `reload`, `add`, `online`, `offline`, `burst`, `remove` at line 1 column 31\"}\n",
         ),
         (&[b'x'; 2_000], "{\"error\":\"a request has at most 1024 octets\"}\n"),
     ];

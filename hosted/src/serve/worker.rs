@@ -1,0 +1,286 @@
+//! What a worker does with what arrives.
+
+use std::io::Read;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use truechimer_core::server::{Answer, Histogram, Response};
+use truechimer_core::units::{Instant, Now, Span, WallTime};
+
+use super::departing::Departing;
+use super::published::{Published, ServedClock, WORDS};
+use super::seqlock::Reader;
+use super::{Report, Responder, report};
+use crate::clock::{both, wall};
+use crate::sys::batch::{BATCH, Batch, enable_departures};
+
+/// Batches taken from a socket before others have their turn.
+const ROUNDS: usize = 16;
+/// A datagram that seems to be older than this has a stamp that is not believed.
+const OLDEST: Span = Span::from_secs(10);
+/// As has one from further in the future.
+const FUTURE: Span = Span::from_millis(1);
+/// How often the server is told of the time: leap seconds are smeared by it, and orphans wait.
+const UPDATE: Span = Span::from_secs(1);
+/// `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike, so that between them nothing but a step
+/// is greater than this, which is for being interrupted between reading them.
+const STEP: Span = Span::from_micros(100);
+/// How much longer sending may seem to take with each batch: what interrupts it is no part of it,
+/// so that the least counts, lately.
+const LENGTHENING: i64 = 1_024;
+
+pub(super) struct Worker {
+    pub(super) responder: Responder,
+    pub(super) published: Reader<WORDS>,
+    pub(super) sockets: Vec<Arc<UdpSocket>>,
+    /// An octet asks for a report, the end ends the worker.
+    pub(super) asked: UnixStream,
+    pub(super) reports: SyncSender<Report>,
+}
+
+impl Worker {
+    /// Serves until the other end of `asked` is closed; what it did.
+    pub(super) fn run(self) -> Report {
+        let Self { responder, published, sockets, mut asked, reports } = self;
+        let mut serving = Serving::new(responder, published);
+        let departing = |socket: &Arc<UdpSocket>| {
+            let interleaved = enable_departures(socket.as_fd()).is_ok();
+            interleaved.then(Departing::new)
+        };
+        let mut departing: Vec<_> = sockets.iter().map(departing).collect();
+        loop {
+            let mut descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+            descriptors.push(asked.as_fd());
+            let mut descriptors: Vec<_> =
+                descriptors.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+            // No allocation from here on until somebody asks.
+            let mut wanted = false;
+            while !wanted {
+                match poll(&mut descriptors, PollTimeout::NONE) {
+                    Ok(_) => {}
+                    Err(Errno::EINTR) => continue,
+                    Err(_) => return serving.report(),
+                }
+                let ready = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
+                let sockets = sockets.iter().zip(&mut departing).zip(&descriptors);
+                for ((socket, departing), _) in sockets.filter(|(_, fd)| ready(fd)) {
+                    serving.serve(socket, departing.as_mut());
+                }
+                wanted = descriptors.last().is_some_and(ready);
+            }
+            drop(descriptors);
+            if !matches!(asked.read(&mut [0]), Ok(1)) {
+                return serving.report();
+            }
+            // If nobody waits for it any more there is still room for the next one.
+            let _ = reports.try_send(serving.report());
+        }
+    }
+}
+
+/// A worker's server and its clock.
+struct Serving {
+    responder: Responder,
+    source: Reader<WORDS>,
+    published: Option<Published>,
+    /// When the server was told last.
+    updated: Option<Instant>,
+    /// `CLOCK_MONOTONIC` and `CLOCK_REALTIME` as they were read last.
+    host: Option<(Instant, WallTime)>,
+    batch: Batch,
+    /// The answers of a batch and when they were asked for; none for a control message's.
+    answers: Vec<Option<(Response, WallTime)>>,
+    /// How long it takes at least to send one of several answers, lately.
+    sending: Span,
+    latency: Histogram,
+}
+
+/// The clocks, read together.
+struct Reading {
+    now: Now,
+    real: WallTime,
+    clock: ServedClock,
+    /// By how much `CLOCK_REALTIME` was stepped since the reading before.
+    step: Option<Span>,
+}
+
+impl Serving {
+    fn new(responder: Responder, source: Reader<WORDS>) -> Self {
+        Self {
+            responder,
+            source,
+            published: None,
+            updated: None,
+            host: None,
+            batch: Batch::default(),
+            answers: Vec::with_capacity(BATCH),
+            sending: Span::ZERO,
+            latency: Histogram::default(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        report(&self.responder, &self.latency)
+    }
+
+    fn serve(&mut self, socket: &UdpSocket, mut departing: Option<&mut Departing>) {
+        let mut step = None;
+        for _ in 0..ROUNDS {
+            let Ok(count) = self.batch.receive(socket.as_fd()) else {
+                // It may have been a departure that was told late.
+                return self.depart(socket, departing);
+            };
+            let Some(reading) = self.read() else { return };
+            // What has been waiting may be stamped by the clock as it was.
+            step = reading.step.or(step);
+            self.answer(count, &reading, step);
+            self.send(socket, departing.as_deref_mut(), &reading);
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    /// Reads the clocks and tells the server what it has to know; none before there is a clock.
+    fn read(&mut self) -> Option<Reading> {
+        let news = self.source.read().map(Published::from_words);
+        let was = self.published;
+        let is = news.or(was)?;
+        self.published = Some(is);
+        let (host, real) = both();
+        let now = is.clock.at(host, real);
+        let last = self.host.replace((host, real));
+        let step = last.map(|(mono, before)| (real - before) - (host - mono));
+        let step = step.filter(|step| step.abs() > STEP);
+        let stepped = match is.clock {
+            ServedClock::Kernel => step.is_some(),
+            ServedClock::Software(_) => was.is_some_and(|was| was.steps != is.steps),
+        };
+        if stepped {
+            self.responder.stepped();
+        }
+        if news.is_some() || self.updated.is_none_or(|at| now.mono - at >= UPDATE) {
+            self.responder.update(&is.system, now);
+            self.updated = Some(now.mono);
+        }
+        Some(Reading { now, real, clock: is.clock, step })
+    }
+
+    fn answer(&mut self, count: usize, reading: &Reading, step: Option<Span>) {
+        for place in 0..count {
+            let Some(datagram) = self.batch.datagram(place) else { continue };
+            let age = datagram.stamp.map(|stamp| reading.real - wall(stamp));
+            if step.is_some_and(|step| !is_after(step, age)) {
+                self.responder.drop_stale(datagram.bytes);
+                continue;
+            }
+            let age = age.filter(|age| (-FUTURE..=OLDEST).contains(age)).unwrap_or_default();
+            let received = reading.now.wall + -age;
+            let (from, mono) = (datagram.from, reading.now.mono);
+            match self.responder.handle(datagram.bytes, from, received, mono) {
+                Ok(Answer::Time(response)) => {
+                    self.batch.answer(place, &[]);
+                    self.answers.push(Some((response, received)));
+                }
+                Ok(Answer::Control(query)) => {
+                    let packet = self.responder.control(&query, reading.now);
+                    self.responder.sent(&Answer::Control(query), None);
+                    self.batch.answer(place, &packet);
+                    self.answers.push(None);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends the answers; in each is when it will leave, as it took to send others.
+    fn send(
+        &mut self,
+        socket: &UdpSocket,
+        mut departing: Option<&mut Departing>,
+        reading: &Reading,
+    ) {
+        let Ok(count @ 1..) = i64::try_from(self.answers.len()) else { return };
+        // When a datagram has left the call has work left to do for it: to wake who waits for it.
+        let each = self.sending.as_nanos();
+        let leaves = |place: i64| Span::from_nanos(place * each + each / 4);
+        let begin = reading.clock.wall();
+        for (place, answer) in (0..).zip(&self.answers) {
+            if let Some((response, _)) = answer {
+                let bytes = response.emit(begin + leaves(place));
+                self.batch.fill(place as usize, &bytes);
+                if departing.is_some() && response.is_interleaved() {
+                    self.batch.stamp_departure(place as usize);
+                }
+            }
+        }
+        let sent = self.batch.send(socket.as_fd());
+        let took = (reading.clock.wall() - begin).as_nanos().max(0) / count;
+        self.sending = match self.sending {
+            Span::ZERO => Span::from_nanos(took),
+            _ => Span::from_nanos(took.min(each + each / LENGTHENING + 1)),
+        };
+        let mut told = false;
+        for (place, answer) in (0..).zip(self.answers.drain(..)) {
+            if let Some((response, received)) = answer
+                && sent >> place & 1 == 1
+            {
+                let departed = begin + leaves(place);
+                self.latency.record(departed - received);
+                self.responder.sent(&Answer::Time(response), Some(departed));
+                if let Some(departing) = &mut departing
+                    && response.is_interleaved()
+                {
+                    departing.sent(response, begin);
+                    told = true;
+                }
+            }
+        }
+        if told {
+            self.depart(socket, departing);
+        }
+    }
+
+    /// Notes when answers really left, as far as the kernel tells it already.
+    fn depart(&mut self, socket: &UdpSocket, departing: Option<&mut Departing>) {
+        let Some((departing, published)) = departing.zip(self.published) else { return };
+        let (mono, real) = both();
+        let now = published.clock.at(mono, real);
+        let Self { batch, responder, .. } = self;
+        batch.departures(socket.as_fd(), |number, stamp| {
+            let at = now.wall + (wall(stamp) - real);
+            if let Some(response) = departing.left(number, at) {
+                responder.departed(&response, at);
+            }
+        });
+    }
+}
+
+/// Whether something that seems to be so old was stamped after a step.
+fn is_after(step: Span, age: Option<Span>) -> bool {
+    age.is_some_and(|age| (Span::ZERO..step.abs().half()).contains(&age))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_step_only_what_is_new_is_believed() {
+        let millis = Span::from_millis;
+        for (step, age, after) in [
+            (millis(500), Some(millis(1)), true),
+            (millis(500), Some(millis(501)), false),
+            (millis(-500), Some(millis(1)), true),
+            (millis(-500), Some(millis(-499)), false),
+            (millis(500), None, false),
+        ] {
+            assert_eq!(is_after(step, age), after, "{step} {age:?}");
+        }
+    }
+}

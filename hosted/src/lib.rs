@@ -12,7 +12,8 @@
 //!   results on standard output.
 //! - [`cli`]: the command lines.
 //! - [`service`]: what systemd is told.
-//! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`]: what `chimectl` does without it.
+//! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`], [`bench`]: what `chimectl`
+//!   does without it.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!
 //! # Dependencies
@@ -22,10 +23,12 @@
 //! - `serde`, `toml`, `serde_json`: configuration and control messages.
 //! - `glob`: patterns in `include`.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
+//! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
 //! - `thiserror`, `anyhow`: errors of the library and of its programs.
 
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -88,7 +88,7 @@ impl Target {
         Server::new(self.address.clone(), self.port)
     }
 
-    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.address {
             ServerAddress::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),
             ServerAddress::Name(name) => {

@@ -1,6 +1,7 @@
 //! The programs as a person or a service manager runs them: what they print and where, the status
 //! that they end with, and what they leave behind.
 
+mod bench;
 mod check;
 mod configuration;
 mod control;
@@ -120,6 +121,13 @@ fn main() {
         trial("workers::ending", &[], workers::ending),
         trial("workers::reload", &[], workers::reload),
         trial("workers::address_taken", &[], workers::address_taken),
+        trial("bench::of_chimed", &[], bench::of_chimed),
+        trial("bench::open_loop", &[], bench::open_loop),
+        trial("bench::interleaved", &[], bench::interleaved),
+        trial("bench::invalid", &[], bench::invalid),
+        trial("bench::nobody_there", &[], bench::nobody_there),
+        trial("bench::not_allowed", &[], bench::not_allowed),
+        trial("bench::on_a_terminal", &[], bench::on_a_terminal),
     ];
     conclude(trials, THREADS);
 }

@@ -22,6 +22,7 @@ pub(crate) fn help() -> Result<()> {
                 "peers",
                 "wait",
                 "kernel",
+                "bench",
                 "--socket",
                 "--json",
                 "/run/chimed/chimed.sock",

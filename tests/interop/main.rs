@@ -19,6 +19,8 @@ fn main() {
         trial("client::of_chimed", &[], client::of_chimed),
         trial("client::query", &[], client::query),
         trial("server::for_chronyd", &[Need::Chronyd], server::for_chronyd),
+        trial("server::for_chronyd_interleaved", &[Need::Chronyd], server::for_chronyd_interleaved),
+        trial("server::for_ntpd", &[Need::Ntpd, Need::Namespace], server::for_ntpd),
         trial("server::for_ntplib", &[Need::Ntplib], server::for_ntplib),
         trial("server::for_ntpdig", &[Need::Ntpdig, Need::Namespace], server::for_ntpdig),
         trial("server::states_its_path", &[Need::Chronyd, Need::Ntplib], server::states_its_path),

@@ -1,13 +1,18 @@
-//! chimed as a server.
+//! chimed as a server, of those clients that can be run without the privilege to set a clock.
+//!
+//! That leaves out: OpenNTPD, which gives its privileges up by setgroups(2), refused in a namespace
+//! of one user; ntpd-rs, which ends if it may not set the clock; busybox, whose Debian package has
+//! no `ntpd`.
 
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
-use truechimer_tests::free_port;
 use truechimer_tests::namespace::Namespace;
 use truechimer_tests::peers::{self, Chronyd};
+use truechimer_tests::process::output;
+use truechimer_tests::{free_port, wait_for};
 
 /// Two clients of the same machine's clock may differ by this, s.
 const AGREE: f64 = 1e-3;
@@ -25,6 +30,35 @@ pub(crate) fn for_chronyd() -> Result<()> {
     ensure!(offset.abs() < AGREE, "chronyd -Q: {offset} s");
     let view = Chronyd::follow(port)?.view()?;
     ensure!(view.stratum == 3 && view.offset.abs() < AGREE, "chronyd: {view:?}");
+    Ok(())
+}
+
+/// Answers carry the true transmit stamp of those before, to one that asks for it and only then.
+pub(crate) fn for_chronyd_interleaved() -> Result<()> {
+    let port = free_port()?;
+    let _chimed = Chimed::start(&local(port))?;
+    let client = Chronyd::follow_interleaved(port)?;
+    let view = wait_for("interleaved answers", Duration::from_secs(20), || {
+        Ok(Some(client.view()?).filter(|view| view.interleaved))
+    })?;
+    ensure!(view.stratum == 3 && view.offset.abs() < AGREE, "chronyd: {view:?}");
+    let view = Chronyd::follow(port)?.view()?;
+    ensure!(!view.interleaved, "chronyd: {view:?}");
+    Ok(())
+}
+
+/// As a running client, beside [`for_ntpdig`].
+pub(crate) fn for_ntpd() -> Result<()> {
+    const SERVER: &str = "192.0.2.1";
+    const CLIENT: &str = "192.0.2.2";
+    let namespace = Namespace::new()?;
+    for address in [SERVER, CLIENT] {
+        output(namespace.command("ip").args(["address", "add", address, "dev", "lo"]))?;
+    }
+    let listen = format!("[[listen]]\naddress = \"{SERVER}\"\n[local]\nstratum = 3\n");
+    let _chimed = Chimed::start_in(&namespace, &listen)?;
+    let offset = peers::follow_with_ntpd(&namespace, SERVER, CLIENT)?;
+    ensure!(offset.abs() < AGREE, "NTPsec: {offset} s");
     Ok(())
 }
 

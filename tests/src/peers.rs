@@ -151,7 +151,7 @@ fn ntpdig(command: impl FnOnce(&'static str) -> Command) -> Command {
 pub struct Chronyd {
     /// Where it serves.
     pub port: u16,
-    _process: Process,
+    process: Process,
     directory: TempDir,
 }
 
@@ -166,6 +166,8 @@ pub struct ChronyView {
     pub root_dispersion: f64,
     /// By how much the server is ahead by the last measurement, s.
     pub offset: f64,
+    /// Whether the last answer was interleaved.
+    pub interleaved: bool,
 }
 
 impl Chronyd {
@@ -175,7 +177,7 @@ impl Chronyd {
     /// If it does not start.
     pub fn serve(stratum: u8) -> Result<Self> {
         let port = free_port()?;
-        let lines = format!("local stratum {stratum}\nallow 127.0.0.1\nbindaddress 127.0.0.1\n");
+        let lines = format!("local stratum {stratum}\nallow 127.0.0.0/8\nbindaddress 127.0.0.1\n");
         Self::start(port, &format!("{lines}port {port}\n"))
     }
 
@@ -184,7 +186,15 @@ impl Chronyd {
     /// # Errors
     /// If it does not start.
     pub fn follow(port: u16) -> Result<Self> {
-        Self::start(0, &format!("{}port 0\n", source(port)))
+        Self::start(0, &format!("{}port 0\n", source(port, "")))
+    }
+
+    /// One that follows it in the interleaved mode (RFC 9769) if the server has that.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn follow_interleaved(port: u16) -> Result<Self> {
+        Self::start(0, &format!("{}port 0\n", source(port, "xleave")))
     }
 
     fn start(port: u16, lines: &str) -> Result<Self> {
@@ -192,7 +202,13 @@ impl Chronyd {
         let file = configure(directory.path(), lines)?;
         let mut process = Process::start(chronyd()?.args(["-x", "-d", "-f", &file]))?;
         process.wait_for_line("Disabled control of system clock", LIMIT)?;
-        Ok(Self { port, _process: process, directory })
+        Ok(Self { port, process, directory })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it knows of its server on loopback, as soon as it has chosen it.
@@ -200,27 +216,28 @@ impl Chronyd {
     /// # Errors
     /// If it does not choose it.
     pub fn view(&self) -> Result<ChronyView> {
-        let socket = self.directory.path().join("chronyd.sock");
-        let ask = |what: &[&str]| {
-            let mut command = Command::new(require("chrony", "chronyc")?);
-            output(command.arg("-h").arg(&socket).args(what))
-        };
         wait_for("chronyd's choice", LIMIT, || {
             // `*` marks the source that it follows.
-            let sources = ask(&["-n", "sources"]).unwrap_or_default();
+            let sources = self.ask(&["-n", "sources"]).unwrap_or_default();
             Ok(sources.lines().any(|line| line.starts_with("^*")).then_some(()))
         })?;
         wait_for("an undisturbed measurement by chronyd", LIMIT, || {
-            let report = ask(&["ntpdata", "127.0.0.1"])?;
+            let report = self.ask(&["ntpdata", "127.0.0.1"])?;
             let delay: f64 = field(&report, "Peer delay")?.parse()?;
             let view = ChronyView {
                 stratum: field(&report, "Stratum")?.parse()?,
                 root_delay: field(&report, "Root delay")?.parse()?,
                 root_dispersion: field(&report, "Root dispersion")?.parse()?,
                 offset: field(&report, "Offset")?.parse()?,
+                interleaved: field(&report, "Interleaved")? == "Yes",
             };
             Ok((delay < UNDISTURBED).then_some(view))
         })
+    }
+
+    fn ask(&self, what: &[&str]) -> Result<String> {
+        let socket = self.directory.path().join("chronyd.sock");
+        output(Command::new(require("chrony", "chronyc")?).arg("-h").arg(&socket).args(what))
     }
 
     /// `chronyd -Q`: asks a server on loopback once. The offset in seconds: by how much this
@@ -230,7 +247,7 @@ impl Chronyd {
     /// If it gets no usable answer.
     pub fn query(port: u16) -> Result<f64> {
         let directory = scratch()?;
-        let file = configure(directory.path(), &format!("{}port 0\n", source(port)))?;
+        let file = configure(directory.path(), &format!("{}port 0\n", source(port, "")))?;
         let (status, lines) = run(chronyd()?.args(["-Q", "-t", "15", "-f", &file]), LIMIT)?;
         let wrong = lines.iter().find_map(|line| {
             line.split_once("System clock wrong by ")?.1.split_once(" seconds")?.0.parse().ok()
@@ -260,8 +277,8 @@ fn user() -> Result<String> {
     Ok(output(Command::new("id").arg("-un"))?.trim().to_owned())
 }
 
-fn source(port: u16) -> String {
-    format!("server 127.0.0.1 port {port} iburst minpoll -2 maxpoll -2\n")
+fn source(port: u16, option: &str) -> String {
+    format!("server 127.0.0.1 port {port} iburst minpoll -2 maxpoll -2 {option}\n")
 }
 
 /// chronyd's configuration with nothing at a default place.
@@ -287,6 +304,35 @@ pub fn ntpd(namespace: &Namespace, stratum: u8) -> Result<(Process, TempDir)> {
     let mut process = Process::start(command.args(["-n", "-c", &file, "-f"]).arg(drift))?;
     process.wait_for_line("Listen normally on", LIMIT)?;
     Ok((process, directory))
+}
+
+/// What a running NTPsec `ntpd` thinks of the server at `server`, on port 123 of a namespace that
+/// has this address and `own`: by how much it is ahead of this machine's clock in seconds, once it
+/// has chosen it. It takes neither another port nor a server on loopback's addresses.
+///
+/// # Errors
+/// If it does not choose it.
+pub fn follow_with_ntpd(namespace: &Namespace, server: &str, own: &str) -> Result<f64> {
+    let directory = scratch()?;
+    let place = directory.path().display();
+    let lines = format!(
+        "disable ntp\ninterface ignore wildcard\ninterface listen {own}\n\
+         server {server} minpoll 0 maxpoll 0 iburst\nstatsdir {place}/\nstatistics peerstats\n\
+         filegen peerstats file peerstats type none enable\n"
+    );
+    let file = write(directory.path(), "ntp.conf", &lines)?;
+    let mut command = namespace.command_without_clock(require("ntpsec", "ntpd")?);
+    let drift = directory.path().join("drift");
+    let _ntpd = Process::start(command.args(["-n", "-c", &file, "-f"]).arg(drift))?;
+    wait_for("NTPsec's choice", Duration::from_secs(60), || {
+        let text = std::fs::read_to_string(directory.path().join("peerstats")).unwrap_or_default();
+        // Day, second, address, status word in hexadecimal, offset, delay, dispersion, jitter.
+        let last = text.lines().last().map(|line| line.split(' ').collect::<Vec<_>>());
+        let Some([_, _, _, status, offset, ..]) = last.as_deref() else { return Ok(None) };
+        // The selection is in three bits; 6 is the source that it follows.
+        let selection = u16::from_str_radix(status, 16)? >> 8 & 7;
+        Ok(if selection == 6 { Some(offset.parse()?) } else { None })
+    })
 }
 
 /// What a simple client saw of a server.

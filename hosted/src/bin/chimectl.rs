@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use anstyle::AnsiColor;
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use truechimer::bench::{self, BenchError};
 use truechimer::cli::chimectl::{Action, Cli, Question};
 use truechimer::config::{Config, Detail, Loaded};
 use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow, wait};
 use truechimer::kernel::{Kernel, KernelError};
-use truechimer::{log, output};
+use truechimer::{log, output, sys};
 
 /// How a command line that makes no sense ends; clap's own.
 const USAGE: u8 = 2;
@@ -21,10 +23,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::fail("chimectl", &format_args!("{error:#}"));
-            match error.downcast_ref() {
-                Some(KernelError::Words(_)) => USAGE.into(),
-                _ => ExitCode::FAILURE,
-            }
+            let words = matches!(error.downcast_ref(), Some(KernelError::Words(_)));
+            let load = matches!(error.downcast_ref(), Some(BenchError::Load(_)));
+            if words || load { USAGE.into() } else { ExitCode::FAILURE }
         }
     }
 }
@@ -57,6 +58,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             };
             if cli.json { clock.json() } else { clock.table() }
         }
+        Question::Bench(options) => return load(options, cli.json),
     };
     Ok(output::print(&text)?)
 }
@@ -84,6 +86,24 @@ fn convert(cli: &Cli, file: &Path) -> anyhow::Result<String> {
         output::warn("chimectl", warning);
     }
     Ok(toml)
+}
+
+/// Until the time is over, or a signal asks for what there is so far.
+fn load(options: &bench::Options, json: bool) -> anyhow::Result<()> {
+    sys::catch_termination()?;
+    // Only drawn on a terminal.
+    let bar = ProgressBar::new(options.seconds.as_millis() as u64);
+    bar.set_style(ProgressStyle::with_template("{wide_bar} {msg}")?);
+    let report = bench::run(options, |lasted, answers| {
+        bar.set_position(lasted.as_millis() as u64);
+        bar.set_message(format!("{:.0} s  {answers} answers", lasted.as_secs_f64()));
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.table() };
+    output::print(&text)?;
+    anyhow::ensure!(report.answered > 0, "{} gave no valid answer", report.server);
+    Ok(())
 }
 
 fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench;
 use crate::config::DEFAULT_CONTROL;
 use crate::control::Until;
 use crate::kernel;
@@ -135,6 +136,12 @@ pub enum Question {
         #[command(subcommand)]
         action: Option<Action>,
     },
+    /// Loads an NTP server and measures how it answers
+    ///
+    /// Any server, of whatever program. Nothing is changed, and no privilege is needed. With --json
+    /// durations are in microseconds (`_us`) and shares between 0 and 1.
+    #[command(after_help = bench::LIMITS)]
+    Bench(bench::Options),
 }
 
 /// What to do with the kernel's clock

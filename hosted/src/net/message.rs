@@ -18,7 +18,7 @@ use crate::clock::wall;
 use crate::sys::fault::{Call, fault};
 
 /// Asks the kernel to stamp what arrives: to the nanosecond, or at least to the microsecond.
-pub(super) fn enable_stamps(socket: &impl AsFd) -> Result<(), Errno> {
+pub(crate) fn enable_stamps(socket: &impl AsFd) -> Result<(), Errno> {
     #[cfg(target_os = "linux")]
     if setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok() {
         return Ok(());

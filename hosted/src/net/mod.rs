@@ -21,6 +21,7 @@ use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
 use self::listening::{Listener, Shared};
+pub(crate) use self::message::enable_stamps;
 use self::message::{Local, Receiver};
 use crate::clock::realtime;
 use crate::sys::fault::{Call, fault};
@@ -151,7 +152,7 @@ fn datagram_socket(
     let descriptor = socket(family, SockType::Datagram, SockFlag::empty(), None)?;
     let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     // What a socket works without, only worse: receive stamps and low delay.
-    let _ = message::enable_stamps(&descriptor);
+    let _ = enable_stamps(&descriptor);
     if address.is_ipv4() && set_lowdelay(&descriptor).is_err() {
         failures.push(Event::SetsockoptLowdelay);
     }

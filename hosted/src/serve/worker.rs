@@ -219,7 +219,7 @@ impl Serving {
                 }
             }
         }
-        let sent = self.batch.send(socket.as_fd());
+        let (sent, _) = self.batch.send(socket.as_fd());
         let took = (reading.clock.wall() - begin).as_nanos().max(0) / count;
         self.sending = match self.sending {
             Span::ZERO => Span::from_nanos(took),

@@ -258,10 +258,22 @@ impl Batch {
         message.part.iov_len = len;
     }
 
-    /// Sends the answers, or drops those that cannot be sent at once; says which were sent, the
-    /// first in the lowest bit.
-    pub fn send(&mut self, socket: BorrowedFd<'_>) -> u64 {
-        let (mut sent, mut place) = (0, 0);
+    /// Puts a datagram for the peer of a connected socket behind those that are to be sent; false if
+    /// there is no room. What is longer than any answer is cut off.
+    pub fn queue(&mut self, bytes: &[u8]) -> bool {
+        let place = self.queued;
+        let Some((header, _)) = self.answers.get_mut(place) else { return false };
+        header.msg_hdr.msg_namelen = 0;
+        header.msg_hdr.msg_controllen = 0;
+        self.queued += 1;
+        self.fill(place, bytes);
+        true
+    }
+
+    /// Sends what is to be sent, or drops what cannot be at once; says which were sent, the first
+    /// in the lowest bit, and the first error.
+    pub fn send(&mut self, socket: BorrowedFd<'_>) -> (u64, Option<Errno>) {
+        let (mut sent, mut place, mut failure) = (0, 0, None);
         let flags = libc::MSG_DONTWAIT;
         while let Some(waiting) = self.answers.headers.get_mut(place..self.queued)
             && !waiting.is_empty()
@@ -271,17 +283,26 @@ impl Batch {
                 let len = waiting.len() as _;
                 libc::sendmmsg(socket.as_raw_fd(), waiting.as_mut_ptr(), len, flags)
             };
-            match usize::try_from(count) {
-                Ok(count) if count > 0 => {
+            match Errno::result(count) {
+                Ok(count) => {
+                    let count = usize::try_from(count).unwrap_or_default().clamp(1, BATCH);
                     sent |= (u64::MAX >> (BATCH - count)) << place;
                     place += count;
                 }
+                // There is no room for the others either.
+                Err(error @ Errno::EAGAIN) => {
+                    failure = failure.or(Some(error));
+                    break;
+                }
                 // The first of them cannot be sent.
-                _ => place += 1,
+                Err(error) => {
+                    failure = failure.or(Some(error));
+                    place += 1;
+                }
             }
         }
         self.queued = 0;
-        sent
+        (sent, failure)
     }
 }
 
@@ -409,14 +430,42 @@ mod tests {
             batch.fill(place, &bytes);
         }
         assert_eq!(batch.datagram(3).unwrap().bytes, b"", "it was cut off");
-        assert_eq!(batch.send(server.as_fd()), 0b111);
+        assert_eq!(batch.send(server.as_fd()), (0b111, None));
         for (client, address) in clients.iter().zip(asked) {
             let mut bytes = [0; 32];
             let (len, from) = client.recv_from(&mut bytes).unwrap();
             assert_eq!((&bytes[..len], from.ip()), (address.as_bytes(), address.parse().unwrap()));
         }
         assert_eq!(batch.receive(server.as_fd()), Err(Errno::EAGAIN));
-        assert_eq!(batch.send(server.as_fd()), 0, "nothing is sent twice");
+        assert_eq!(batch.send(server.as_fd()), (0, None), "nothing is sent twice");
+    }
+
+    #[test]
+    fn a_connected_socket_sends_to_its_peer_in_order() {
+        let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        one.connect(other.local_addr().unwrap()).unwrap();
+        setsockopt(&other, sockopt::ReceiveTimestampns, &true).unwrap();
+        let (mut sending, mut receiving) = (Batch::default(), Batch::default());
+        let before = nix::time::ClockId::CLOCK_REALTIME.now().unwrap();
+        for number in 0..=BATCH as u8 {
+            assert_eq!(sending.queue(&[number; 48]), usize::from(number) < BATCH);
+        }
+        assert_eq!(sending.send(one.as_fd()), (u64::MAX, None));
+        assert_eq!(receiving.receive(other.as_fd()), Ok(BATCH));
+        let mut last = before;
+        for number in 0..BATCH {
+            let datagram = receiving.datagram(number).unwrap();
+            assert_eq!(datagram.bytes, [number as u8; 48]);
+            let stamp = datagram.stamp.unwrap();
+            assert!(last <= stamp, "{last} {stamp}");
+            last = stamp;
+        }
+        assert!(last <= nix::time::ClockId::CLOCK_REALTIME.now().unwrap());
+        drop(other);
+        assert!(sending.queue(b"?"));
+        let _ = sending.send(one.as_fd());
+        assert!(sending.queue(b"?"));
+        assert_eq!(sending.send(one.as_fd()), (0, Some(Errno::ECONNREFUSED)));
     }
 
     #[test]
@@ -434,7 +483,7 @@ mod tests {
             (0..3).for_each(|place| assert_eq!(batch.answer(place, b"answer"), Some(place)));
             // The first is not asked for.
             [1, 2].into_iter().for_each(|place| batch.stamp_departure(place));
-            assert_eq!(batch.send(server.as_fd()), 0b111);
+            assert_eq!(batch.send(server.as_fd()), (0b111, None));
             let mut departures = Vec::new();
             for _ in 0..500 {
                 batch.departures(server.as_fd(), |number, at| departures.push((number, at)));
@@ -468,7 +517,7 @@ mod tests {
             let name: *mut sockaddr_storage = &raw mut message.name;
             (*name.cast::<libc::sockaddr_in6>()).sin6_port = 0;
         }
-        assert_eq!(batch.send(server.as_fd()), 0b101);
+        assert_eq!(batch.send(server.as_fd()), (0b101, Some(Errno::EINVAL)));
         for client in [&clients[0], &clients[2]] {
             let mut bytes = [0; 32];
             let len = client.recv(&mut bytes).unwrap();

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "this is where it is confined to")]
 
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "single.rs")]
 pub mod batch;
 pub(crate) mod fault;
 mod signal;

@@ -20,13 +20,13 @@ use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Buffers, Stack};
+use truechimer_firmware::net::{Buffers, Stack, Unstamped};
 use truechimer_firmware::rtc::NoRtc;
 
 use board::{Cable, Counter, Port};
 
 const PEERS: usize = 1;
-type Host = App<'static, Port, Counter, NoRtc, PEERS>;
+type Host = App<'static, Unstamped<Port>, Counter, NoRtc, PEERS>;
 type Clock = &'static SystemClock<Counter>;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -86,7 +86,7 @@ fn host(mut port: Port, address: IpAddr, clock: Clock, config: &Config) -> anyho
     let sockets = Box::leak(Box::new([SocketStorage::EMPTY; PEERS + 1]));
     let buffers = Box::leak(Box::new(Buffers::new()));
     let seed = [port.end as u8; 32]; // a real one must be unpredictable
-    let stack = Stack::new(interface, port, sockets, buffers, clock, seed)
+    let stack = Stack::new(interface, Unstamped(port), sockets, buffers, clock, seed)
         .map_err(|_| anyhow!("too few sockets"))?;
     Ok(App::new(stack, None, config))
 }

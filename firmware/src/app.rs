@@ -6,7 +6,6 @@ use core::fmt;
 
 use embedded_time::Clock;
 use heapless::{Deque, Vec};
-use smoltcp::phy::Device;
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::event::{Event, Limiter};
 use truechimer_core::hal::Rtc;
@@ -17,7 +16,7 @@ use truechimer_core::units::Instant;
 use truechimer_core::{Engine, PeerId, Snapshot, TooManyPeers};
 
 use crate::clock::SystemClock;
-use crate::net::{self, Stack};
+use crate::net::{self, Stack, Stamping};
 use crate::rtc::Keeper;
 
 /// Events that one turn may bring; of more the newest are lost, and counted.
@@ -65,7 +64,7 @@ pub struct App<'a, D, C, R, const PEERS: usize> {
 
 impl<'a, D, C, R, const PEERS: usize> App<'a, D, C, R, PEERS>
 where
-    D: Device,
+    D: Stamping,
     C: Clock<T: Into<u64>>,
     R: Rtc,
 {

@@ -15,7 +15,9 @@
 //!
 //! A main loop starts the clock from the real-time clock ([`rtc::start`]), makes a [`net::Stack`]
 //! and an [`App`] of it, adds peers, and then calls [`App::poll`] until it would block, sleeping
-//! until [`App::poll_at`] or the device's interrupt. `tests/two_hosts.rs` is such a program.
+//! until [`App::poll_at`] or the device's interrupt. `boards/mps3-an524` is such a program.
+//! What a board brings: a device ([`net::Stamping`]), a counter (`embedded_time::Clock`), a
+//! real-time clock ([`rtc::SecondCounter`], or `hal::Rtc` itself) and entropy.
 //!
 //! # What it decides
 //!
@@ -26,8 +28,7 @@
 //! # What it never does
 //!
 //! It judges neither packets nor time (that is the core's), waits or blocks, reads a register, or
-//! panics on what comes from the network. Not yet: DHCP, DNS, holdover, a store, stamps taken in
-//! the device's interrupt.
+//! panics on what comes from the network. Not yet: DHCP, DNS, holdover, a store.
 //!
 //! # Dependencies
 //!

@@ -12,7 +12,7 @@ use smoltcp::wire::{EthernetAddress, IpCidr};
 use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Buffers, Stack};
+use truechimer_firmware::net::{Buffers, Stack, Unstamped};
 use truechimer_firmware::{App, rtc};
 
 use cable::{Port, Seconds, Shared, Timer};
@@ -27,7 +27,7 @@ const fn address_v6(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, host)
 }
 
-type Host = App<'static, Port, Timer, Seconds, PEERS>;
+type Host = App<'static, Unstamped<Port>, Timer, Seconds, PEERS>;
 type HostClock = &'static SystemClock<Timer>;
 
 fn clock(world: &Shared, error: FreqOffset) -> HostClock {
@@ -54,7 +54,8 @@ fn host(
     });
     let storage = Vec::leak((0..=PEERS).map(|_| SocketStorage::EMPTY).collect());
     let buffers = Box::leak(Box::new(Buffers::new()));
-    let stack = Stack::new(interface, port, storage, buffers, clock, [end as u8; 32]).unwrap();
+    let stack =
+        Stack::new(interface, Unstamped(port), storage, buffers, clock, [end as u8; 32]).unwrap();
     App::new(stack, rtc, config)
 }
 

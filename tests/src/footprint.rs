@@ -8,7 +8,6 @@
 #[path = "../footprint/board/src/subjects.rs"]
 mod subjects;
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,8 +17,8 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSegment, ObjectSymbol};
 
 use self::subjects::Meter;
-use crate::binaries;
-use crate::process::{output, run};
+use crate::bare;
+use crate::process::run;
 
 /// Each instruction takes 2^5 ns of virtual time ...
 const ICOUNT: &str = "shift=5,sleep=off";
@@ -112,32 +111,7 @@ pub fn measure(build: Build) -> Result<Vec<Part>> {
 
 /// The folder of the programs.
 fn compile(build: Build) -> Result<PathBuf> {
-    let directory = binaries::target_directory()?.join("footprint");
-    let target = build.target();
-    let mut command = if has_target(target)? {
-        Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-    } else {
-        debian(target)
-    };
-    command.args(["build", "--quiet", "--locked", "--bins"]);
-    command.args(["--target", target, "--profile", build.profile(), "--target-dir"]);
-    output(command.arg(&directory).current_dir(BOARD))?;
-    Ok(directory.join(target).join(build.profile()))
-}
-
-fn has_target(target: &str) -> Result<bool> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]))?;
-    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir())
-}
-
-/// Debian's toolchain for the web, which has the sources of core.
-fn debian(target: &str) -> Command {
-    let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"));
-    let mut command = Command::new("/usr/bin/cargo");
-    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc").env(linker, "ld.lld");
-    command.arg("-Zbuild-std=core");
-    command
+    bare::build(Path::new(BOARD), "footprint", build.target(), build.profile())
 }
 
 /// Runs a program and returns its numbers but for the sum, which is compared.

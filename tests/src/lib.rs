@@ -8,6 +8,7 @@
 //!   disciplines that kernel ([`guest`], [`timex`]);
 //! - `limits`: size, memory, wake-ups;
 //! - `footprint`: what parts of the core take on a microcontroller, and the same bits there;
+//! - `firmware`: the appliance on an emulated board, with its own drivers ([`board`]);
 //! - `preload`: what simulators that replace libc's calls rely on, and one of them;
 //! - `simulation`: the worlds of `worlds/`, in which days pass in seconds ([`sim`]); the estimator
 //!   beside the prototype ([`yardstick`]).
@@ -18,7 +19,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bare;
 pub mod binaries;
+pub mod board;
 pub mod chimed;
 pub mod fake;
 pub mod footprint;

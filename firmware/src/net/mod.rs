@@ -6,16 +6,18 @@
 //!
 //! # Stamps
 //!
-//! Frames are polled in one at a time. A datagram's receive stamp is the counter just before its
-//! frame was taken from the device, so it is late by the time from the frame's arrival to that
-//! poll: wake the main loop from the device's interrupt. A query's transmit stamp is the counter
-//! just after its frame was given to the device.
+//! Frames are polled in one at a time. Their stamps are the device's where it takes any
+//! ([`Stamping`]). Else a datagram's receive stamp is the counter just before its frame was taken
+//! from the device, so it is late by the time from the frame's arrival to that poll: wake the main
+//! loop from the device's interrupt; and a query's transmit stamp is the counter just after its
+//! frame was given to the device.
 //!
 //! smoltcp forgets a neighbour after a minute without traffic, and polls are further apart than
 //! that: most queries wait for an address resolution. They are stamped when they leave
 //! ([`DatagramSocket::departed`]). An answer that would have to wait is dropped instead, for the
 //! time in it would be wrong by then; the next question of the same client finds its address known.
 
+mod device;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,6 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use embedded_time::Clock;
 use smoltcp::iface::{Interface, PollIngressSingleResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::Device;
 use smoltcp::socket::{Socket, udp};
 use smoltcp::time::Instant as NetInstant;
 use smoltcp::wire::IpAddress;
@@ -36,6 +37,7 @@ use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 use truechimer_core::units::{Instant, Span};
 
 use crate::clock::SystemClock;
+pub use device::{Stamping, Unstamped};
 pub use storage::Buffers;
 
 /// The port of NTP (RFC 5905 §7.2).
@@ -107,7 +109,7 @@ enum Departure {
     Left(Instant),
 }
 
-impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
+impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
     /// Opens the sockets, `PEERS` + 1 of them, in `storage`. `seed` must be unpredictable to
     /// whoever can send datagrams here.
     ///
@@ -197,9 +199,11 @@ impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         handle: SocketHandle,
         to: SocketAddr,
         from: Option<IpAddress>,
+        id: u32,
         datagram: &[u8],
     ) -> Result<(), Error> {
         let mut meta = udp::UdpMetadata::from(to);
+        meta.meta.id = id;
         if self.interface.get_source_address(&meta.endpoint.addr).is_none() {
             return Err(Error::Unaddressable);
         }
@@ -215,6 +219,13 @@ impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
     fn egress(&mut self) {
         let timestamp = to_net(self.clock.mono());
         self.interface.poll_egress(timestamp, &mut self.device, &mut self.sockets);
+        while let Some((id, at)) = self.device.departed() {
+            let place = id.checked_sub(1).map(|place| place as usize);
+            let peer = place.and_then(|place| self.peers.get_mut(place));
+            if let Some(peer) = peer.filter(|peer| peer.departure == Departure::Waiting) {
+                peer.departure = Departure::Left(at);
+            }
+        }
         for peer in &mut self.peers {
             if peer.departure == Departure::Waiting
                 && self.sockets.get::<udp::Socket>(peer.handle).send_queue() == 0
@@ -251,7 +262,7 @@ impl<'a, D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
     }
 }
 
-impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
+impl<D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
     for Stack<'_, D, C, PEERS>
 {
     type Error = Error;
@@ -267,7 +278,7 @@ impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         let port = self.free_port();
         let handle = self.reopen(handle, port);
         let served_at = self.interface.get_source_address(&to.ip().into()).map(IpAddr::from);
-        let sent = self.send(handle, to, None, datagram);
+        let sent = self.send(handle, to, None, u32::from(peer.0) + 1, datagram);
         let departure = if sent.is_ok() { Departure::Waiting } else { Departure::Told };
         if let Some(peer) = self.peers.get_mut(place) {
             *peer = PeerSocket { handle, departure, served_at };
@@ -289,7 +300,7 @@ impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
     }
 
     fn reply(&mut self, _: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {
-        self.send(self.listener, to, self.asked, datagram)?;
+        self.send(self.listener, to, self.asked, 0, datagram)?;
         self.egress();
         if self.sockets.get::<udp::Socket>(self.listener).send_queue() > 0 {
             self.listener = self.reopen(self.listener, NTP_PORT);
@@ -305,6 +316,7 @@ impl<D: Device, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
             let at = self.clock.mono();
             let polled =
                 self.interface.poll_ingress_single(to_net(at), &mut self.device, &mut self.sockets);
+            let at = self.device.arrived().unwrap_or(at);
             if let Some(received) = self.take(at, buffer) {
                 return Ok(received);
             }

@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use embedded_time::fraction::Fraction;
 use smoltcp::iface::Config;
-use smoltcp::phy::{Loopback, Medium};
+use smoltcp::phy::{self, Device, Loopback, Medium};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use super::*;
@@ -31,14 +31,18 @@ impl Clock for Timer {
     }
 }
 
-type Host = Stack<'static, Loopback, Timer, PEERS>;
+type Host<D = Unstamped<Loopback>> = Stack<'static, D, Timer, PEERS>;
 
 /// A host that can reach itself, and what its counter shows.
 fn host(medium: Medium) -> (Host, Rc<Cell<u64>>) {
+    host_with(medium, Unstamped)
+}
+
+fn host_with<D: Stamping>(medium: Medium, wrap: fn(Loopback) -> D) -> (Host<D>, Rc<Cell<u64>>) {
     let time = Rc::new(Cell::new(0));
     let clock = Box::leak(Box::new(SystemClock::new(Timer(Rc::clone(&time)))));
     let _ = clock.mono();
-    let mut device = Loopback::new(medium);
+    let mut device = wrap(Loopback::new(medium));
     let hardware = match medium {
         Medium::Ip => HardwareAddress::Ip,
         Medium::Ethernet => EthernetAddress([2, 0, 0, 0, 0, 1]).into(),
@@ -87,6 +91,64 @@ fn a_question_comes_back_answered() {
         assert_eq!(host.receive(&mut buffer), Err(nb::Error::WouldBlock));
         assert_eq!(host.poll_at(), None);
     }
+}
+
+/// Says that each frame came at 300 ns, and the one whose id is 2 left at 200 ns.
+#[derive(Debug)]
+struct Punctual(Loopback, Option<u32>);
+
+struct Sending<'a>(<Loopback as Device>::TxToken<'a>, &'a mut Option<u32>);
+
+impl phy::TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.0.consume(len, f)
+    }
+
+    fn set_meta(&mut self, meta: phy::PacketMeta) {
+        *self.1 = Some(meta.id).filter(|id| *id != 0);
+    }
+}
+
+impl Device for Punctual {
+    type RxToken<'a> = <Loopback as Device>::RxToken<'a>;
+    type TxToken<'a> = Sending<'a>;
+
+    fn receive(&mut self, at: NetInstant) -> Option<(Self::RxToken<'_>, Sending<'_>)> {
+        let (received, sending) = self.0.receive(at)?;
+        Some((received, Sending(sending, &mut self.1)))
+    }
+
+    fn transmit(&mut self, at: NetInstant) -> Option<Sending<'_>> {
+        Some(Sending(self.0.transmit(at)?, &mut self.1))
+    }
+
+    fn capabilities(&self) -> phy::DeviceCapabilities {
+        self.0.capabilities()
+    }
+}
+
+impl Stamping for Punctual {
+    fn arrived(&mut self) -> Option<Instant> {
+        Some(Instant::from_nanos(300))
+    }
+
+    fn departed(&mut self) -> Option<(u32, Instant)> {
+        self.1.take().map(|id| (id, Instant::from_nanos(200)))
+    }
+}
+
+#[test]
+fn stamps_are_the_devices() {
+    let (mut host, time) = host_with(Medium::Ethernet, |device| Punctual(device, None));
+    let mut buffer = [0; 1024];
+    time.set(9_000);
+    let to = SocketAddr::new(V4, 123);
+    assert_eq!(host.query(PeerId(1), to, &QUESTION), Ok(counter(9_000)), "it waits");
+    assert_eq!(host.receive(&mut buffer).map(|question| question.stamp), Ok(counter(300)));
+    assert_eq!(host.departed(), Some((PeerId(1), counter(200))));
+    assert_eq!(host.departed(), None);
+    // The neighbour is known by now.
+    assert_eq!(host.query(PeerId(1), to, &QUESTION), Ok(counter(200)));
 }
 
 #[test]
@@ -198,6 +260,6 @@ fn too_little_storage_is_said() {
     let interface = Interface::new(config, &mut device, NetInstant::ZERO);
     let storage = Vec::leak((0..PEERS).map(|_| SocketStorage::EMPTY).collect());
     let buffers = Box::leak(Box::new(Buffers::<PEERS>::new()));
-    let stack = Stack::new(interface, device, storage, buffers, clock, [7; 32]);
+    let stack = Stack::new(interface, Unstamped(device), storage, buffers, clock, [7; 32]);
     assert_eq!(stack.err(), Some(TooFewSockets));
 }

@@ -3,6 +3,8 @@
 //! Decides what of its reading is believed and when it is set. It never corrects the system clock
 //! once that is disciplined.
 
+mod edge;
+
 use core::convert::Infallible;
 
 use embedded_time::Clock;
@@ -11,6 +13,7 @@ use truechimer_core::hal::Rtc;
 use truechimer_core::units::{Instant, Now, Span, WallTime};
 
 use crate::clock::SystemClock;
+pub use edge::{EdgeSearch, SecondCounter};
 
 /// Between two settings of a clock that is right: 11 minutes, as Linux does (`kernel/time/ntp.c`,
 /// `SYNC_PERIOD_NS`).

@@ -1,0 +1,19 @@
+//! The appliance on an emulated Cortex-M33 board, with its own drivers for Ethernet and real-time
+//! clock. What is asserted is its true error: how far its answers are from this machine's time.
+
+mod real_time;
+
+use truechimer_tests::peers::Need;
+use truechimer_tests::trial::{conclude, trial};
+
+fn main() {
+    let on_board = |name, run| trial(name, &[Need::QemuArm], run);
+    let trials = vec![
+        on_board("on_board::a_server_sets_the_clock", real_time::a_server_sets_the_clock),
+        on_board("on_board::the_rtc_lost_its_power", real_time::the_rtc_lost_its_power),
+        on_board("on_board::the_rtc_is_past_2036", real_time::the_rtc_is_past_2036),
+        on_board("on_board::the_rtc_has_the_time", real_time::the_rtc_has_the_time),
+    ];
+    // Two emulators at a time disturb one another.
+    conclude(trials, 1);
+}

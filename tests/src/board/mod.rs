@@ -1,0 +1,109 @@
+//! The appliance of `firmware/boards` on the board that QEMU emulates, in real time: its network is
+//! QEMU's user networking, in which 10.0.2.2 is this machine's loopback.
+
+mod ask;
+mod log;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tempfile::TempDir;
+
+use self::log::Log;
+use crate::process::Process;
+use crate::{bare, free_port, scratch, wait_for};
+
+pub use self::ask::Answer;
+
+/// How long anything may take that the board is to do: a boot takes a second, most of it the edge
+/// of the real-time clock's.
+const LIMIT: Duration = Duration::from_secs(40);
+/// Where its package is.
+const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/mps3-an524");
+const PROGRAM: &str = "truechimer-mps3-an524";
+const TARGET: &str = "thumbv8m.main-none-eabi";
+
+/// A running board. Dropping it ends the emulator.
+pub struct Board {
+    process: Process,
+    log: Log,
+    /// Of 127.0.0.1, where its port 123 is.
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Board {
+    /// Switches it on. Its real-time clock shows `time`, a date and time as QEMU takes them, or UTC
+    /// of this machine; `settings` are as `settings.rs` of the board has them.
+    ///
+    /// # Errors
+    /// If it does not build or start.
+    pub fn start(time: Option<&str>, settings: &[String]) -> Result<Self> {
+        let program = program()?;
+        let (directory, port) = (scratch()?, free_port()?);
+        let serial = directory.path().join("serial");
+        let mut command = Command::new("qemu-system-arm");
+        command.args(["-M", "mps3-an524", "-display", "none", "-monitor", "none"]);
+        command.arg("-kernel").arg(&program);
+        command.args(["-serial", &format!("file:{}", serial.display())]);
+        command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
+        command.args(["-nic", &format!("user,hostfwd=udp:127.0.0.1:{port}-:123")]);
+        let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
+        let semihosting = format!("enable=on,target=native,arg={PROGRAM}{words}");
+        command.args(["-semihosting-config", &semihosting]);
+        let process = Process::start(&mut command)?;
+        Ok(Self { process, log: Log::new(&program, serial)?, port, _directory: directory })
+    }
+
+    /// Waits for a line of its log that contains `text`, and returns it.
+    ///
+    /// # Errors
+    /// If it does not come.
+    pub fn wait_for_line(&mut self, text: &str) -> Result<String> {
+        let found = wait_for(&format!("`{text}` from the board"), LIMIT, || {
+            Ok(self.log.lines()?.iter().find(|line| line.contains(text)).cloned())
+        });
+        found.with_context(|| self.transcript())
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// If that cannot be decoded.
+    pub fn lines(&mut self) -> Result<Vec<String>> {
+        Ok(self.log.lines()?.to_vec())
+    }
+
+    /// Asks it for the time, ten times, and returns the answer that was on its way for the
+    /// shortest time: the one that the host's scheduling disturbed least.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn ask(&self) -> Result<Answer> {
+        ask::best_of_ten(self.port)
+    }
+
+    fn transcript(&mut self) -> String {
+        let lines = self.lines().unwrap_or_else(|error| vec![format!("{error:#}")]);
+        let emulator = self.process.transcript.lines();
+        format!("--- the board\n{}\n--- the emulator\n{}", lines.join("\n"), emulator.join("\n"))
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// The program, built once.
+fn program() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let build = || bare::build(Path::new(PACKAGE), "boards", TARGET, "release");
+    let folder = RESULT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    Ok(folder.clone().map_err(|error| anyhow!(error))?.join(PROGRAM))
+}

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::holdover::UNKNOWN_FREQUENCY;
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// The least poll exponent: 2^-4 s, for a quiet local network.
@@ -101,6 +102,9 @@ pub struct Config {
     pub min_sources: u8,
     /// The frequency that the clock runs at when the engine starts.
     pub frequency: FreqOffset,
+    /// The standard deviation of that from the frequency at which the clock is right, a plain ratio
+    /// (1e-6 is 1 ppm): 100 ppm unless it was [kept](crate::holdover::KnownFrequency).
+    pub frequency_deviation: f64,
     /// The stratum to claim for the local clock while there is nothing better, 1 to 15; others
     /// count as the nearest of these.
     pub local_stratum: Option<u8>,
@@ -146,6 +150,7 @@ impl Default for Config {
             packets: 1.0,
             min_sources: 1,
             frequency: FreqOffset::ZERO,
+            frequency_deviation: UNKNOWN_FREQUENCY,
             local_stratum: None,
             precision: -20,
             counter: Counter::Raw,

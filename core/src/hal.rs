@@ -1,4 +1,4 @@
-//! What a shell gives to [`run`](crate::run): sockets, a clock, entropy, a real-time clock.
+//! What a shell gives to [`run`](crate::run): sockets, a clock, entropy, a real-time clock, a store.
 //!
 //! The traits are for firmware, for the hosted single-process daemon and for tests. Whatever may
 //! have to wait returns [`nb::Result`].
@@ -6,6 +6,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::clock::{ClockError, ClockStatus};
+use crate::holdover::{Record, RtcSpec};
 use crate::io::Stamp;
 use crate::peer::PeerId;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
@@ -164,6 +165,11 @@ pub trait Rtc {
     /// Why it cannot be read or set.
     type Error;
 
+    /// How exact it is.
+    fn spec(&self) -> RtcSpec {
+        RtcSpec::default()
+    }
+
     /// Reads it, as finely as it can be read.
     ///
     /// # Errors
@@ -175,4 +181,23 @@ pub trait Rtc {
     /// # Errors
     /// [`nb::Error::WouldBlock`] until the moment at which a whole second can be written.
     fn set(&mut self, time: WallTime) -> nb::Result<(), Self::Error>;
+}
+
+/// Where a host keeps a small record between two lives: a file, a sector of flash, the memory of a
+/// real-time clock.
+pub trait Store {
+    /// Why it cannot be read or written.
+    type Error;
+
+    /// What was saved last; `None` if there is nothing, or it is damaged.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] while the memory is read.
+    fn load(&mut self) -> nb::Result<Option<Record>, Self::Error>;
+
+    /// Saves a record in place of the one before. If power fails meanwhile, one of the two is loaded.
+    ///
+    /// # Errors
+    /// [`nb::Error::WouldBlock`] while the memory is written: to be called again with the same.
+    fn save(&mut self, record: &Record) -> nb::Result<(), Self::Error>;
 }

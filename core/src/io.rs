@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::clock::{ClockCommand, ClockReply};
 use crate::event::Event;
+use crate::holdover::State;
 use crate::peer::{PeerId, Reject};
 use crate::units::{Span, WallTime};
 use crate::wire::Header;
@@ -133,6 +134,8 @@ pub enum Output {
     Clock(ClockCommand),
     /// Look up a peer's name and tell [`Input::Resolved`].
     Resolve(PeerId),
+    /// Keep this for the next start; at most once an hour, but for the first frequency.
+    Persist(State),
     /// Log this.
     Event(Event<'static>),
     /// Log [`Event::BadPeer`]; the shell knows the name.

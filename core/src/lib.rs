@@ -27,6 +27,8 @@
 //! - `select`: the majority among the sources, and what it says together.
 //! - `discipline`: step, slew, frequency, when to do nothing without the operator's word, and the
 //!   books of what the clock really did, and of what others did to it.
+//! - [`holdover`]: what is known of the time without sources: at boot from what was kept of a former
+//!   life and from a real-time clock, later by what is known of the frequency.
 //! - [`timex`]: `ntp_adjtime`: its types, and the kernel's clock in software for hosts without one
 //!   that can be disciplined.
 //! - [`server`], [`system`]: what others are told.
@@ -63,6 +65,7 @@ mod engine;
 mod estimate;
 pub mod event;
 pub mod hal;
+pub mod holdover;
 pub mod io;
 mod peer;
 pub mod run;

@@ -133,7 +133,12 @@ impl Discipline {
 
     /// Whether the next correction sets out anew: it is the first, or the first since a jump.
     pub const fn is_unsettled(&self) -> bool {
-        self.corrections == 0 || self.jump.is_some()
+        self.is_untouched() || self.jump.is_some()
+    }
+
+    /// Whether no correction was made yet.
+    pub const fn is_untouched(&self) -> bool {
+        self.corrections == 0
     }
 
     /// Whether it is not known what the clock is worth: somebody else moved it, or it may or may

@@ -7,6 +7,7 @@
 use super::{Engine, STAGGER};
 use crate::clock::ClockReply;
 use crate::event::Event;
+use crate::holdover::Quality;
 use crate::peer::{Exchange, PeerId};
 use crate::units::Now;
 
@@ -15,6 +16,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub(super) fn watch_clock(&mut self, now: Now, reply: Option<&ClockReply>) {
         let Some(offset) = self.discipline.watch(now, reply) else { return };
         self.event(Event::ClockJumped { offset });
+        self.boot = Quality::UNKNOWN;
         let may_hurry = self.discipline.may_hurry(now.mono);
         for (place, associate) in self.peers.iter_mut().enumerate() {
             associate.peer.handle_step();

@@ -1,5 +1,6 @@
 //! The coordinator: takes inputs to the part that decides on them and queues what comes of it.
 
+mod holdover;
 mod jump;
 mod report;
 mod roster;
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::discipline::Discipline;
 use crate::estimate::Verdict;
 use crate::event::{Event, NotSyncedReason};
+use crate::holdover::{Keep, KnownFrequency, Quality};
 use crate::io::{Input, Output, Request, Stamp};
 use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
 use crate::select::{Selection, Standing};
@@ -51,6 +53,10 @@ pub struct Engine<const PEERS: usize> {
     selection: Selection<PEERS>,
     discipline: Discipline,
     sync: Sync,
+    /// How good the clock was at the start, before any source.
+    boot: Quality,
+    frequency_deviation: f64,
+    keep: Keep,
     report: Report,
     precision: Span,
     packets: f64,
@@ -86,12 +92,16 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// An engine without peers. `seed` must be unpredictable to whoever can send datagrams here.
     #[must_use]
     pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
+        let (frequency, deviation) = (config.frequency, config.frequency_deviation);
         Self {
             peers: Vec::new(),
             generation: 0,
             selection: Selection::new(config.min_sources),
             discipline: Discipline::new(config, now),
             sync: Sync::new(config),
+            boot: Quality::UNKNOWN,
+            frequency_deviation: deviation,
+            keep: Keep::new(KnownFrequency { frequency, deviation }),
             report: Report::default(),
             precision: Span::from_log2_secs(config.precision),
             packets: config.packets,

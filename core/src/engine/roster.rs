@@ -6,6 +6,7 @@
 use super::{Associate, Engine, STAGGER};
 use crate::config::{Config, PeerConfig};
 use crate::event::Event;
+use crate::holdover::KnownFrequency;
 use crate::io::Stamp;
 use crate::peer::{Peer, PeerId};
 use crate::select::Standing;
@@ -27,10 +28,14 @@ impl<const PEERS: usize> Engine<PEERS> {
         let untried = self.peers.iter().filter(|one| one.peer.is_untried()).count();
         let first_query = now.mono + STAGGER.times(untried as i64);
         let frequency = self.discipline.frequency();
+        let known = match self.discipline.is_untouched() {
+            true => KnownFrequency { frequency, deviation: self.frequency_deviation },
+            false => KnownFrequency::about(frequency),
+        };
         self.peers
             .push(Associate {
                 id,
-                peer: Peer::new(config, first_query, frequency, self.packets),
+                peer: Peer::new(config, first_query, known, self.packets),
                 standing: Standing::Waiting,
                 received: Stamp::default(),
                 unconfirmed: false,

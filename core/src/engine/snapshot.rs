@@ -6,6 +6,7 @@ use super::steer::candidate;
 use super::{Associate, Engine};
 use crate::config::{DisciplineMode, SelectOptions};
 use crate::estimate::Estimate;
+use crate::holdover::Quality;
 use crate::io::Stamp;
 use crate::peer::{Counters, PeerId, Remote};
 use crate::select::Standing;
@@ -38,6 +39,9 @@ pub struct Snapshot<'a> {
     /// No error is greater, if the majority of the sources is honest; from the first source on,
     /// and after somebody else moved the clock from when they have confirmed it.
     pub error_bound: Option<Span>,
+    /// Where the clock's time comes from, and how its greatest error grows: also before the first
+    /// source, if the host knew something at its start.
+    pub quality: Quality,
     /// What the error hardly exceeds: at least 99.9 % of the time it is less, unless the paths are
     /// asymmetric by more than a quarter or share an asymmetry. At most `error_bound`.
     pub likely_error: Option<Span>,
@@ -124,6 +128,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             discipline: self.discipline.mode(),
             frequency: self.discipline.frequency(),
             skew: self.sync.skew(),
+            quality: self.quality(now),
             error_bound: known.and_then(|offset| self.sync.error_bound(now.mono, offset)),
             likely_error: known.and_then(|offset| self.sync.likely_error(now.mono, offset)),
         }

@@ -127,6 +127,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             None => {}
         }
         self.set_status(now);
+        self.persist(now);
     }
 
     /// It is not known any more what the clock is worth.

@@ -196,6 +196,11 @@ impl Sync {
         self.followed.as_ref().map(|followed| followed.root_distance_at(now) + offset.abs())
     }
 
+    /// How fast that bound grows.
+    pub(super) fn drift(&self) -> Option<FreqOffset> {
+        self.followed.as_ref().map(|followed| followed.drift)
+    }
+
     /// How sure the frequency is of what is followed: its standard deviation.
     pub(super) fn skew(&self) -> Option<FreqOffset> {
         let deviation = self.likely.frequency_deviation.0;

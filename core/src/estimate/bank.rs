@@ -9,7 +9,8 @@ use super::ladder::{Ladder, WANDERS};
 use super::line::Line;
 use super::noise::{Noise, Scale};
 use super::sample::{Delays, Reference, Sample, from_micros, micros};
-use super::{Estimate, FREQUENCY_PRIOR, START};
+use super::{Estimate, START};
+use crate::holdover::KnownFrequency;
 use crate::units::FreqOffset;
 
 /// The probability of a wander to become its neighbour, per sample.
@@ -35,6 +36,8 @@ const DEAD: f32 = 15.0;
 const AUDIBLE: f32 = -20.0;
 /// Samples that the noise is averaged over.
 const NOISE_MEMORY: f32 = 200.0;
+/// So many samples are a beginning.
+const YOUNG: f32 = 50.0;
 
 /// The first jitter over what the first round trips differ by on average: these few tell it to a
 /// half, and a filter that began too sure is worse off than one that began too doubtful.
@@ -91,9 +94,10 @@ pub struct Bank<const KINDS: usize> {
 }
 
 impl<const KINDS: usize> Bank<KINDS> {
-    /// What the first samples say of a clock whose frequency is about `frequency`.
-    pub fn new(samples: &[Sample; START], frequency: FreqOffset) -> Self {
+    /// What the first samples say of a clock whose frequency is about `prior`.
+    pub fn new(samples: &[Sample; START], prior: KnownFrequency) -> Self {
         const { assert!(KINDS > 0 && KINDS <= Noise::ALL.len()) };
+        let KnownFrequency { frequency, deviation: doubt } = prior;
         let [first, ..] = samples;
         let round_trips = samples.map(|sample| micros(sample.forth + sample.back));
         let least = round_trips.iter().copied().fold(f64::MAX, f64::min);
@@ -108,8 +112,8 @@ impl<const KINDS: usize> Bank<KINDS> {
         };
         let mut start = Filter::default();
         // The delay was measured by a clock of which the frequency is hardly known.
-        let unmeasured = (0.5 * least * FREQUENCY_PRIOR) as f32;
-        start.loosen(deviation, libm::hypotf(jitter, unmeasured), FREQUENCY_PRIOR as f32 * 1e6);
+        let unmeasured = (0.5 * least * doubt) as f32;
+        start.loosen(deviation, libm::hypotf(jitter, unmeasured), doubt as f32 * 1e6);
         let kinds = core::array::from_fn(|kind| {
             let noise = Noise::ALL[kind];
             let mut filter = start;
@@ -123,7 +127,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             ladder: Ladder::new(),
             guard: Guard::new(),
             reference,
-            line: Some(Line::new(first, frequency.as_ppm(), FREQUENCY_PRIOR * 1e6)),
+            line: Some(Line::new(first, frequency.as_ppm(), doubt * 1e6)),
             averaged: START as f32,
             back_first: false,
         };
@@ -137,6 +141,11 @@ impl<const KINDS: usize> Bank<KINDS> {
             bank.update(sample);
         }
         bank
+    }
+
+    /// Whether it has hardly begun.
+    pub fn is_young(&self) -> bool {
+        self.averaged < YOUNG
     }
 
     /// Takes a sample in, if it fits. `None` if nothing that is known helps to understand it or

@@ -10,6 +10,7 @@ use libm::{exp, log};
 
 use super::filter::{BACK, FORTH, Filter};
 use super::sample::{Reference, Sample, micros};
+use crate::holdover::UNKNOWN_FREQUENCY;
 use crate::units::{Span, WallTime};
 
 /// Corners of a hull. Of n delays about 2 ln n are corners.
@@ -24,6 +25,8 @@ const STEPS: u32 = 40;
 const POINTS: u32 = 48;
 /// Samples that tell how far delays are above a line.
 const ENOUGH: f64 = 5.0;
+/// By so many nats must samples speak against what was known of the frequency to outweigh it.
+const DISBELIEF: f64 = 16.0;
 /// The golden section.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// The least mean delay, 10 ns in µs.
@@ -145,8 +148,23 @@ impl Line {
         self.slope(0.5 * (low + high))
     }
 
+    /// What was known of the frequency may be of another oscillator: forgets it if all samples together
+    /// speak against it.
+    fn doubt(&mut self) {
+        let unknown = UNKNOWN_FREQUENCY * 1e6;
+        if self.frequency[1] < unknown {
+            let known = core::mem::replace(&mut self.frequency[1], unknown);
+            let free = self.likeliest().energy;
+            self.frequency[1] = known;
+            if free + DISBELIEF < self.likeliest().energy {
+                self.frequency[1] = unknown;
+            }
+        }
+    }
+
     /// What is known of the end of the line, relative to `reference`.
-    pub fn filter(&self, reference: &Reference) -> Filter {
+    pub fn filter(&mut self, reference: &Reference) -> Filter {
+        self.doubt();
         let best = self.likeliest();
         let edge = |mut outside: f64| {
             let mut inside = best.frequency;

@@ -33,6 +33,7 @@ use heapless::Vec;
 use self::bank::Bank;
 use self::sample::Sample;
 use crate::config::MAX_FREQUENCY;
+use crate::holdover::{KnownFrequency, UNKNOWN_FREQUENCY};
 use crate::peer::Exchange;
 use crate::units::{FreqOffset, Span, WallTime};
 
@@ -42,9 +43,6 @@ pub use guard::Verdict;
 const START: usize = 4;
 /// Kinds of noise that are reckoned with unless the size of two is all there is room for.
 pub const ALL_KINDS: usize = noise::Noise::ALL.len();
-/// The standard deviation of a frequency before anything is known, as a ratio: a cheap crystal's
-/// 100 ppm.
-const FREQUENCY_PRIOR: f64 = 1e-4;
 
 /// What is believed of the offset between a source's time and free-running time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +106,7 @@ impl Estimate {
 #[derive(Debug, Clone)]
 pub struct Estimator<const KINDS: usize = ALL_KINDS> {
     /// What the frequency is taken to be until samples say otherwise.
-    prior: FreqOffset,
+    prior: KnownFrequency,
     stage: Stage<KINDS>,
 }
 
@@ -125,7 +123,22 @@ impl<const KINDS: usize> Estimator<KINDS> {
     /// One that has seen nothing, for a clock whose frequency is about `prior`.
     #[must_use]
     pub const fn new(prior: FreqOffset) -> Self {
+        Self::known(KnownFrequency::about(prior))
+    }
+
+    /// As [`new`](Self::new), for a clock of which more is known.
+    #[must_use]
+    pub const fn known(prior: KnownFrequency) -> Self {
         Self { prior, stage: Stage::Start(Vec::new()) }
+    }
+
+    /// One that has seen nothing of another source, for the same clock.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        match self.stage {
+            Stage::Start(_) => Self::known(self.prior),
+            Stage::Running(_) => Self::new(self.frequency()),
+        }
     }
 
     /// Takes in an exchange, whose times of the local clock (T1 and T4) are free-running.
@@ -143,13 +156,20 @@ impl<const KINDS: usize> Estimator<KINDS> {
                 }
                 Verdict::Taken
             }
-            Stage::Running(bank) => bank.update(&sample).unwrap_or_else(|| self.restart(sample)),
+            Stage::Running(bank) => {
+                // Of a young estimate, what was known of the frequency is the first to be doubted.
+                let doubtful = self.prior.deviation < UNKNOWN_FREQUENCY && bank.is_young();
+                let verdict = bank.update(&sample);
+                let kept = verdict.filter(|verdict| !(doubtful && *verdict == Verdict::Reset));
+                kept.unwrap_or_else(|| self.restart(sample))
+            }
         }
     }
 
     /// Forgets all but the frequency, and begins anew with a sample.
     fn restart(&mut self, sample: Sample) -> Verdict {
-        self.prior = self.frequency().clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+        let frequency = self.frequency().clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+        self.prior = KnownFrequency::about(frequency);
         self.stage = Stage::Start(Vec::from([sample]));
         Verdict::Reset
     }
@@ -163,7 +183,7 @@ impl<const KINDS: usize> Estimator<KINDS> {
     /// The best guess at the frequency, sample or not.
     #[must_use]
     pub fn frequency(&self) -> FreqOffset {
-        self.estimate().map_or(self.prior, |estimate| estimate.frequency)
+        self.estimate().map_or(self.prior.frequency, |estimate| estimate.frequency)
     }
 
     /// What is believed after the last sample; `None` before the first.
@@ -173,9 +193,9 @@ impl<const KINDS: usize> Estimator<KINDS> {
             Stage::Start(samples) => samples.last().map(|sample| Estimate {
                 time: sample.time,
                 offset: sample.offset(),
-                frequency: self.prior,
+                frequency: self.prior.frequency,
                 offset_deviation: sample.delay().half().as_secs_f64(),
-                frequency_deviation: FREQUENCY_PRIOR,
+                frequency_deviation: self.prior.deviation,
                 delay: sample.delay(),
                 covariance: 0.0,
                 wander: 0.0,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use self::world::{Rng, START_OF_TIME, at};
 use super::*;
+use crate::holdover::KnownFrequency;
 
 #[test]
 fn sizes() {
@@ -200,4 +201,45 @@ proptest! {
             check(&small)?;
         }
     }
+}
+
+/// The worst error of the frequency, in ppm, that a clock shows after so many seconds which runs right
+/// but was known to be off by `stored` ppm, give or take `deviation` ppm.
+fn frequency_error(jitter: f64, stored: f64, deviation: f64, until: f64) -> f64 {
+    let error = |seed| {
+        let frequency = FreqOffset::from_ppm_f64(stored);
+        let known = KnownFrequency { frequency, deviation: deviation * 1e-6 };
+        let mut estimator = Estimator::<ALL_KINDS>::known(known);
+        let mut rng = Rng::new(seed);
+        let (mut time, mut gap) = (0.0, 2.0);
+        while time < until {
+            gap = if time > 8.0 { f64::min(1.2 * gap, 64.0) } else { gap };
+            time += gap;
+            let delays = [(); 2].map(|()| 1e-3 + jitter * rng.exponential());
+            estimator.update(&exchange(time, 0.25, delays));
+        }
+        estimator.frequency().as_ppm().abs()
+    };
+    (1..=9).map(error).fold(0.0, f64::max)
+}
+
+#[test]
+fn a_frequency_that_was_kept_spares_its_search() {
+    for jitter in [1e-3, 1e-2] {
+        let [kept, sought] = [(0.5, 1.0), (0.0, 100.0)]
+            .map(|(stored, deviation)| frequency_error(jitter, stored, deviation, 60.0));
+        assert!(kept < 1.0 && sought > 3.0, "{jitter}: {kept} ppm, {sought} ppm");
+    }
+}
+
+#[test]
+fn a_frequency_of_another_oscillator_is_soon_forgotten() {
+    for jitter in [1e-5, 1e-4, 1e-3] {
+        for stored in [-300.0, 30.0, 100.0] {
+            let error = frequency_error(jitter, stored, 1.0, 400.0);
+            assert!(error < 1.0, "{jitter}, {stored} ppm: {error} ppm");
+        }
+    }
+    let error = frequency_error(1e-2, 100.0, 1.0, 2_000.0);
+    assert!(error < 2.0, "{error} ppm");
 }

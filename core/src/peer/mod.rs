@@ -19,8 +19,9 @@ use self::poll::{Poll, Schedule};
 use self::trust::Trust;
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM, NOT_BEFORE, PeerConfig, SelectOptions};
 use crate::estimate::{Estimator, Verdict};
+use crate::holdover::KnownFrequency;
 use crate::select::Standing;
-use crate::units::{FreqOffset, Instant, Now, NtpTimestamp, Span, WallTime};
+use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet, ReferenceId};
 
 pub use query::Query;
@@ -146,7 +147,7 @@ impl Peer {
     pub fn new(
         config: &PeerConfig,
         first_query: Instant,
-        frequency: FreqOffset,
+        frequency: KnownFrequency,
         packets: f64,
     ) -> Self {
         Self {
@@ -164,7 +165,7 @@ impl Peer {
             last_transmit: NtpTimestamp::ZERO,
             trust: Trust::NEW,
             poll: Poll::new(config, packets),
-            estimator: Estimator::new(frequency),
+            estimator: Estimator::known(frequency),
             correctness: None,
             remote: None,
             counters: Counters::default(),
@@ -413,7 +414,7 @@ impl Peer {
             }
         }
         self.trust = Trust::NEW;
-        self.estimator = Estimator::new(self.estimator.frequency());
+        self.estimator = self.estimator.anew();
         self.correctness = None;
         self.remote = None;
         self.refused = None;

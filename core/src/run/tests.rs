@@ -210,6 +210,7 @@ impl Pair {
             Output::Event(event) => events.push(std::format!("{event}")),
             Output::Rejected { .. } => {}
             Output::BadPeer { pool: false, .. } => events.push("bad peer".into()),
+            Output::Persist(_) => {}
             other => panic!("{other:?}"),
         };
         while self.world.borrow().time < end {

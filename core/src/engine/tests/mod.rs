@@ -3,6 +3,7 @@
 
 mod claims;
 mod clock;
+mod holdover;
 mod jumps;
 mod replies;
 mod roster;
@@ -103,7 +104,7 @@ impl Bench {
                 Output::Event(event) => self.events.push(format!("{event}")),
                 Output::Rejected { reason, .. } => self.rejects.push(reason),
                 Output::BadPeer { .. } => self.bad_peers += 1,
-                Output::Resolve(_) | Output::Operator(_) => {}
+                Output::Resolve(_) | Output::Operator(_) | Output::Persist(_) => {}
             }
         }
     }

@@ -13,6 +13,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use super::super::{Engine, PeerSnapshot, Snapshot};
 use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::config::{Config, MAX_FREQUENCY, PeerConfig, SelectOptions};
+use crate::holdover::State;
 use crate::io::{Input, Output, Refusal, Request, Stamp, StampSource};
 use crate::peer::{PeerId, Reject};
 use crate::timex::SoftwareClock;
@@ -99,6 +100,8 @@ pub(super) struct World {
     pub(super) queries: Vec<(f64, SocketAddr)>,
     pub(super) commands: Vec<(f64, ClockCommand)>,
     pub(super) rejects: Vec<(f64, Reject)>,
+    /// What is to be kept for the next start, and what the oscillator counted then.
+    pub(super) kept: Vec<(Instant, State)>,
     /// What the operator was told.
     pub(super) answers: Vec<Result<Span, Refusal>>,
     /// The clock obeys, but its replies are kept back.
@@ -141,6 +144,7 @@ impl World {
             queries: vec![],
             commands: vec![],
             rejects: vec![],
+            kept: vec![],
             answers: vec![],
             hung: false,
             kept_back: vec![],
@@ -192,7 +196,7 @@ impl World {
         (self.counter - Instant::default()).as_secs_f64()
     }
 
-    fn truth(&self, at: Instant) -> WallTime {
+    pub(super) fn truth(&self, at: Instant) -> WallTime {
         let elapsed = at - Instant::default();
         self.epoch + (elapsed - self.oscillator.gain(elapsed, 0).0)
     }
@@ -327,6 +331,7 @@ impl World {
                 Output::Event(event) => self.events.push((time, format!("{event}"))),
                 Output::Rejected { reason, .. } => self.rejects.push((time, reason)),
                 Output::Operator(outcome) => self.answers.push(outcome),
+                Output::Persist(state) => self.kept.push((self.counter, state)),
                 Output::BadPeer { .. } => {}
             }
         }

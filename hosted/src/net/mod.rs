@@ -13,9 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use truechimer_core::PeerId;
 use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
@@ -161,6 +159,7 @@ fn datagram_socket(
 
 #[cfg(any(target_os = "linux", target_os = "freebsd"))] // nix knows the option only there
 fn set_lowdelay(socket: &impl AsFd) -> Result<(), Errno> {
+    use nix::sys::socket::{setsockopt, sockopt};
     fault(Call::TypeOfService)?;
     setsockopt(socket, sockopt::Ipv4Tos, &LOWDELAY)
 }

@@ -143,7 +143,7 @@ impl Batch {
                 socket.as_raw_fd(),
                 self.received.headers.as_mut_ptr(),
                 BATCH as _,
-                libc::MSG_DONTWAIT | flags,
+                (libc::MSG_DONTWAIT | flags) as _,
                 ptr::null_mut(),
             )
         };
@@ -215,7 +215,8 @@ impl Batch {
             (*control).cmsg_type = libc::SO_TIMESTAMPING;
             (*control).cmsg_len = libc::CMSG_LEN(size_of_val(&wanted) as u32) as _;
             libc::CMSG_DATA(control).cast::<libc::c_uint>().write_unaligned(wanted);
-            header.msg_hdr.msg_controllen += libc::CMSG_SPACE(size_of_val(&wanted) as u32) as usize;
+            let space = libc::CMSG_SPACE(size_of_val(&wanted) as u32) as usize;
+            header.msg_hdr.msg_controllen = (used + space) as _;
         }
     }
 
@@ -274,7 +275,7 @@ impl Batch {
     /// in the lowest bit, and the first error.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> (u64, Option<Errno>) {
         let (mut sent, mut place, mut failure) = (0, 0, None);
-        let flags = libc::MSG_DONTWAIT;
+        let flags = libc::MSG_DONTWAIT as _;
         while let Some(waiting) = self.answers.headers.get_mut(place..self.queued)
             && !waiting.is_empty()
         {

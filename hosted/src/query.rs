@@ -76,6 +76,7 @@ impl fmt::Display for Target {
         match &self.address {
             ServerAddress::Ip(ip @ IpAddr::V6(_)) => write!(f, "[{ip}]:{}", self.port),
             ServerAddress::Ip(ip) => write!(f, "{ip}:{}", self.port),
+            zoned @ ServerAddress::Zoned(..) => write!(f, "[{zoned}]:{}", self.port),
             ServerAddress::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
@@ -91,9 +92,7 @@ impl Target {
     pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.address {
             ServerAddress::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),
-            ServerAddress::Name(name) => {
-                Ok((name.as_str(), self.port).to_socket_addrs()?.collect())
-            }
+            name => Ok((name.to_string().as_str(), self.port).to_socket_addrs()?.collect()),
         }
     }
 }

@@ -38,7 +38,8 @@ const THREADS: usize = 6;
 /// For what is done at once, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-fn main() {
+fn main() -> Result<()> {
+    truechimer_tests::names::serve_if_asked()?;
     let trials = vec![
         trial("demo::whole", &[], demo::whole),
         trial("demo::on_a_terminal", &[], demo::on_a_terminal),
@@ -106,6 +107,9 @@ fn main() {
         trial("privilege::one_socket", &[], privilege::one_socket),
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
+        trial("names::later", &[Need::Namespace], names::later),
+        trial("names::of_a_pool", &[Need::Namespace], names::of_a_pool),
+        trial("names::of_a_zone", &[Need::Namespace], names::of_a_zone),
         trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
         trial("service::notified", &[], service::notified),
         trial("service::abstract_socket", &[], service::abstract_socket),
@@ -129,7 +133,7 @@ fn main() {
         trial("bench::not_allowed", &[], bench::not_allowed),
         trial("bench::on_a_terminal", &[], bench::on_a_terminal),
     ];
-    conclude(trials, THREADS);
+    conclude(trials, THREADS)
 }
 
 /// What the environment of whoever runs the tests may change the output with.

@@ -247,6 +247,12 @@ impl Peer {
         self.0["valid"].as_bool().with_context(|| format!("no `valid` in {}", self.0))
     }
 
+    /// Where it is asked, if that is known.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.0["address"].as_str()
+    }
+
     /// What selection thinks of it.
     #[must_use]
     pub fn standing(&self) -> &str {

@@ -2,6 +2,7 @@
 
 mod holdover;
 mod jump;
+mod names;
 mod report;
 mod roster;
 mod snapshot;
@@ -16,6 +17,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::SeedableRng;
 use heapless::{Deque, Vec};
 
+use self::names::Left;
 use self::report::Report;
 use self::roster::slot;
 use self::sync::Sync;
@@ -51,6 +53,7 @@ pub struct Engine<const PEERS: usize> {
     /// So many peers were removed, modulo what ids can tell apart.
     generation: u16,
     selection: Selection<PEERS>,
+    left: Left,
     discipline: Discipline,
     sync: Sync,
     /// How good the clock was at the start, before any source.
@@ -97,6 +100,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             peers: Vec::new(),
             generation: 0,
             selection: Selection::new(config.min_sources),
+            left: Left::default(),
             discipline: Discipline::new(config, now),
             sync: Sync::new(config),
             boot: Quality::UNKNOWN,
@@ -149,14 +153,11 @@ impl<const PEERS: usize> Engine<PEERS> {
                 }
             }
             Input::SendFailed { peer } => {
-                let change = self.peer_mut(peer).and_then(Peer::handle_send_failed);
+                let change = self.peer_mut(peer).and_then(|peer| peer.handle_send_failed(now.mono));
                 self.peer_changed(now, peer, change);
+                self.take_address(now, peer);
             }
-            Input::Resolved { peer, addresses } => {
-                if let Some(peer) = self.peer_mut(peer) {
-                    peer.handle_resolved(addresses, now.mono);
-                }
-            }
+            Input::Resolved { peer, addresses } => self.handle_resolved(now, peer, addresses),
             Input::Clock(reply) => self.handle_clock(now, &reply),
             Input::Operator(request) => self.handle_operator(now, request),
         }
@@ -224,13 +225,16 @@ impl<const PEERS: usize> Engine<PEERS> {
         if peer.deadline() > now.mono {
             return;
         }
-        match peer.handle_timeout(now, &mut self.rng) {
+        match peer.handle_timeout(now, self.sync.is_trusted(), &mut self.rng) {
             Due::Resolve => {
                 self.push(Output::Resolve(id));
                 self.report.consider(now.mono, &self.peers);
             }
             Due::Query { to, bytes } => self.push(Output::Transmit { peer: id, to, bytes }),
-            Due::Lost(change) => self.peer_changed(now, id, change),
+            Due::Lost(change) => {
+                self.peer_changed(now, id, change);
+                self.take_address(now, id);
+            }
         }
     }
 

@@ -41,6 +41,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 unconfirmed: false,
             })
             .map_err(|_| TooManyPeers)?;
+        self.take_address(now, id);
         Ok(id)
     }
 

@@ -46,6 +46,12 @@ impl<const PEERS: usize> Engine<PEERS> {
                 associate.peer.poll.set_share(self.selection.share(slot));
             }
         }
+        if let Some(Associate { peer, standing, .. }) = self.associate_mut(sampled)
+            && peer.trust.is_valid()
+        {
+            let standing = candidate(peer, 0, time).err().unwrap_or(*standing);
+            peer.judge(is_of_use(standing), now.mono);
+        }
         let Some(consensus) = consensus else { return };
         let followed = |one: &&Associate| slot::<PEERS>(one.id) == consensus.selected.index;
         let Some(Associate { peer, .. }) = self.peers.iter().find(followed) else { return };
@@ -121,8 +127,14 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// Compares the clock with what its sources say of it.
     fn update_sync(&mut self, now: Now) {
         let Some(offset) = self.discipline.offset(now.wall) else { return };
+        let was_trusted = self.sync.is_trusted();
         match self.sync.update(now, offset) {
-            Some(true) => self.event(Event::ClockSynced),
+            Some(true) => {
+                self.event(Event::ClockSynced);
+                if !was_trusted {
+                    self.confirm_addresses(now);
+                }
+            }
             Some(false) => self.event(Event::ClockUnsynced),
             None => {}
         }
@@ -143,6 +155,12 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.command(ClockCommand::Status(self.sync.status(now)));
         }
     }
+}
+
+/// Whether a peer that answers is worth asking, where there are others.
+const fn is_of_use(standing: Standing) -> bool {
+    use Standing::{Falseticker, Loop, TooDistant, Unsynchronised};
+    !matches!(standing, Falseticker | Loop | TooDistant | Unsynchronised)
 }
 
 /// The claim of a peer, or why it is not to be heard.

@@ -27,6 +27,8 @@ const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
 #[derive(Debug)]
 pub(super) struct Sync {
     synced: bool,
+    /// It has been.
+    trusted: bool,
     local_stratum: Option<u8>,
     precision: i8,
     /// What would be served if the clock had no error of its own.
@@ -70,6 +72,7 @@ impl Sync {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             synced: false,
+            trusted: false,
             local_stratum: local_stratum(config),
             precision: config.precision,
             followed: None,
@@ -84,6 +87,11 @@ impl Sync {
 
     pub(super) const fn is_synced(&self) -> bool {
         self.synced
+    }
+
+    /// Whether the clock has been synchronised since the start.
+    pub(super) const fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The clock follows `consensus`, of which `peer` is the selected one.
@@ -128,6 +136,7 @@ impl Sync {
         } else {
             offset.abs() <= distance.max(CLOSE)
         };
+        self.trusted |= synced;
         (synced != core::mem::replace(&mut self.synced, synced)).then_some(synced)
     }
 

@@ -3,6 +3,7 @@
 //! It decides what a reply is worth as a packet (RFC 5905 §9.2, tests 1 to 7) and whether the peer
 //! is trusted (OpenNTPD's level). It never compares peers and never touches the clock.
 
+mod addresses;
 mod correctness;
 mod poll;
 mod query;
@@ -14,9 +15,10 @@ use core::net::{IpAddr, SocketAddr};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
 
+use self::addresses::{Addresses, Claim};
 use self::correctness::Correctness;
 use self::poll::{Poll, Schedule};
-use self::trust::Trust;
+use self::trust::{LOSSES, Trust};
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM, NOT_BEFORE, PeerConfig, SelectOptions};
 use crate::estimate::{Estimator, Verdict};
 use crate::holdover::KnownFrequency;
@@ -24,6 +26,7 @@ use crate::select::Standing;
 use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet, ReferenceId};
 
+pub use poll::DENIED;
 pub use query::Query;
 pub use trust::Change;
 pub use validity::{Exchange, Reject, authentic, usable};
@@ -36,12 +39,9 @@ const UNDECIDED: u64 = 4;
 const UNDECIDED_NAME: u64 = 1;
 /// Queries, or attempts to resolve a name, after which a peer that is not valid is a bad one.
 const JUDGED: u64 = 8;
-/// Between two attempts to have a name resolved, at first; doubled up to [`LONGEST_RETRY`].
-const FIRST_RETRY: Span = Span::from_secs(2);
-/// The longest time between two attempts to have a name resolved.
-const LONGEST_RETRY: Span = Span::from_secs(900);
-/// Addresses of one name that are tried in turn.
-pub const MAX_ADDRESSES: usize = 4;
+/// Answers in a row that are of no use, after which a pool's member is replaced; one that says
+/// itself that it is of no use counts twice.
+const USELESS_ANSWERS: u8 = 8;
 
 /// When a peer is asked that is offline.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -96,22 +96,17 @@ impl Remote {
 #[derive(Debug)]
 pub struct Peer {
     pool: bool,
-    addresses: heapless::Vec<SocketAddr, MAX_ADDRESSES>,
-    /// Which of them is asked.
-    current: usize,
-    /// It has not answered: the next query goes to the next one.
-    abandoned: bool,
+    addresses: Addresses,
+    /// Answers in a row that were of no use.
+    useless: u8,
     /// It is not to be asked for now.
     offline: bool,
-    /// The addresses come from a name, which can be looked up again.
-    named: bool,
     query: Option<Query>,
     /// What a server that follows this host gives as its reference.
     own_id: Option<ReferenceId>,
     /// Why the reply to its last query could not be used.
     refused: Option<Reject>,
     next_query: Instant,
-    resolve_attempts: u32,
     last_transmit: NtpTimestamp,
     pub trust: Trust,
     pub poll: Poll,
@@ -152,16 +147,13 @@ impl Peer {
     ) -> Self {
         Self {
             pool: config.pool,
-            addresses: config.address.into_iter().collect(),
-            current: 0,
-            abandoned: false,
+            addresses: Addresses::new(config.address, first_query),
+            useless: 0,
             offline: false,
-            named: config.address.is_none(),
             query: None,
             own_id: None,
             refused: None,
             next_query: first_query,
-            resolve_attempts: 0,
             last_transmit: NtpTimestamp::ZERO,
             trust: Trust::NEW,
             poll: Poll::new(config, packets),
@@ -185,6 +177,7 @@ impl Peer {
     pub fn set_online(&mut self, online: bool, now: Instant) {
         if online && self.offline {
             self.next_query = now;
+            self.look_up_in_need(now);
         }
         self.offline = !online;
     }
@@ -194,16 +187,23 @@ impl Peer {
         if !self.offline && !self.poll.is_suspended() {
             self.next_query = self.next_query.min(now);
             self.poll.burst();
+            self.look_up_in_need(now);
+        }
+    }
+
+    fn look_up_in_need(&mut self, now: Instant) {
+        if self.address().is_none() || self.is_to_be_left() {
+            self.addresses.hurry(now);
         }
     }
 
     /// Whether it has yet to be asked, or to be resolved, for the first time.
-    pub const fn is_untried(&self) -> bool {
-        self.counters.sent == 0 && self.resolve_attempts == 0
+    pub fn is_untried(&self) -> bool {
+        self.counters.sent == 0 && self.addresses.attempts() == 0
     }
 
     pub fn address(&self) -> Option<SocketAddr> {
-        self.addresses.get(self.current).copied()
+        self.addresses.current()
     }
 
     pub const fn is_pool(&self) -> bool {
@@ -212,27 +212,27 @@ impl Peer {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Instant {
-        let next = if self.offline { NEVER } else { self.next_query };
-        self.query.map_or(next, |query| query.deadline.min(next))
+        let ask = self.address().map(|_| self.next_query);
+        let next = ask.into_iter().chain(self.addresses.deadline()).filter(|_| !self.offline);
+        next.chain(self.query.map(|query| query.deadline)).min().unwrap_or(NEVER)
     }
 
     /// Whether it is too new to say that it will not answer: the first step of the clock waits
     /// for it.
     pub fn is_undecided(&self) -> bool {
-        let attempts = match self.address() {
-            Some(_) => self.counters.sent,
-            None => self.resolve_attempts.into(),
+        let (attempts, enough) = match self.address() {
+            Some(_) => (self.counters.sent, UNDECIDED),
+            None => (self.addresses.attempts().into(), UNDECIDED_NAME),
         };
-        let enough = if self.addresses.is_empty() { UNDECIDED_NAME } else { UNDECIDED };
         let may_decide = self.refused.is_none() && !self.options.noselect;
         !self.trust.is_valid() && may_decide && !self.offline && attempts <= enough
     }
 
     /// Whether it has had its chance and failed.
     pub fn is_bad(&self) -> bool {
-        let attempts = self.counters.sent.max(self.resolve_attempts.into());
+        let attempts = self.counters.sent.max(self.addresses.attempts().into());
         // A pool may have fewer addresses than it is allowed members.
-        let missing = self.pool && self.addresses.is_empty();
+        let missing = self.pool && self.address().is_none();
         !self.trust.is_valid() && attempts >= JUDGED && !missing
     }
 
@@ -274,18 +274,16 @@ impl Peer {
         self.next_query
     }
 
-    /// Does the one thing that is due: gives up a query, or sends one, or asks for an address.
-    pub fn handle_timeout(&mut self, now: Now, rng: &mut ChaCha8Rng) -> Due {
+    /// Does the one thing that is due: gives up a query, or sends one, or asks for addresses.
+    /// `trusted` says whether the clock has ever been right.
+    pub fn handle_timeout(&mut self, now: Now, trusted: bool, rng: &mut ChaCha8Rng) -> Due {
         if self.query.take_if(|query| query.deadline <= now.mono).is_some() {
-            return Due::Lost(self.give_up());
+            return Due::Lost(self.give_up(now.mono));
         }
-        if self.abandoned {
-            self.turn_to_next_address();
-        }
-        let Some(to) = self.address() else {
-            let pause = FIRST_RETRY.times(1 << self.resolve_attempts.min(10)).min(LONGEST_RETRY);
-            self.resolve_attempts = self.resolve_attempts.saturating_add(1);
-            self.next_query = now.mono + pause;
+        let is_due = |due: Instant| due <= now.mono;
+        let to = self.address().filter(|_| !self.addresses.deadline().is_some_and(is_due));
+        let Some(to) = to else {
+            self.addresses.look_up(now.mono, trusted, rng);
             return Due::Resolve;
         };
         let gap = self.poll.next(rng);
@@ -306,24 +304,88 @@ impl Peer {
     }
 
     /// The query could not be sent: nothing is to be waited for.
-    pub fn handle_send_failed(&mut self) -> Option<Change> {
+    pub fn handle_send_failed(&mut self, now: Instant) -> Option<Change> {
         self.query.take()?;
-        self.give_up()
+        self.give_up(now)
     }
 
-    fn give_up(&mut self) -> Option<Change> {
+    /// The next address is tried, unless the server there has answered: it may only be gone for a
+    /// while, and what it said is worth something until the name says that it is elsewhere.
+    fn give_up(&mut self, now: Instant) -> Option<Change> {
         self.refused = None;
         self.poll.lost();
         let change = self.trust.lost(self.poll.unanswered());
-        self.abandoned = !self.trust.is_valid() && (self.named || self.addresses.len() > 1);
+        if self.remote.is_none() {
+            if self.addresses.turn(now) {
+                self.forget();
+            }
+        } else if self.is_silent() {
+            self.addresses.want(now);
+        }
         change
     }
 
-    /// The name has these addresses; more than [`MAX_ADDRESSES`] are left out.
-    pub fn handle_resolved(&mut self, addresses: &[SocketAddr], now: Instant) {
-        if self.addresses.is_empty() && !addresses.is_empty() {
-            self.addresses = addresses.iter().copied().take(MAX_ADDRESSES).collect();
-            self.next_query = now;
+    /// Whether it has not answered as often as one may have not to be reached any more.
+    fn is_silent(&self) -> bool {
+        let patience = if self.remote.is_some() { LOSSES } else { 1 };
+        !self.trust.is_valid() && self.poll.unanswered() >= patience
+    }
+
+    /// Whether another address is to be asked if the name has one.
+    pub fn is_to_be_left(&self) -> bool {
+        self.is_silent() || self.useless >= USELESS_ANSWERS || self.has_denied() && self.pool
+    }
+
+    /// Whether it does not want to be asked. Only a pool's other addresses are somebody else's.
+    pub const fn has_denied(&self) -> bool {
+        matches!(self.refused, Some(Reject::Kiss(KissCode::DENY | KissCode::RSTR)))
+    }
+
+    /// The name has these addresses; `taken` are not to be had or come last, as do those that others
+    /// have `left`. Says at which one it is asked no more.
+    pub fn handle_resolved(
+        &mut self,
+        found: &[SocketAddr],
+        taken: &[SocketAddr],
+        left: &[(SocketAddr, Instant)],
+        now: Instant,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<SocketAddr> {
+        let former = self.address();
+        let claim = Claim { taken, distinct: self.pool, left, leave: self.is_to_be_left() };
+        if !self.addresses.resolved(found, claim, now, rng) {
+            return None;
+        }
+        self.forget();
+        self.next_query = now;
+        former
+    }
+
+    /// Another peer is asked at this one's address, with more right.
+    pub fn vacate(&mut self, now: Instant) {
+        self.addresses.vacate(now);
+        self.forget();
+    }
+
+    /// The clock is trusted from now on: an address from before is to be looked up again at `at`.
+    pub fn confirm_address(&mut self, at: Instant) {
+        self.addresses.confirm(at);
+    }
+
+    /// Its last answer was of use to selection, or not: a pool has others.
+    pub fn judge(&mut self, useful: bool, now: Instant) {
+        if useful || !self.pool {
+            self.useless = 0;
+            self.addresses.serves();
+        } else {
+            self.is_useless(1, now);
+        }
+    }
+
+    fn is_useless(&mut self, weight: u8, now: Instant) {
+        self.useless = self.useless.saturating_add(weight);
+        if self.is_to_be_left() {
+            self.addresses.want(now);
         }
     }
 
@@ -401,19 +463,12 @@ impl Peer {
         (verdict, if confirmed { self.trust.confirmed() } else { None })
     }
 
-    /// The next address is another server: of the one before only the frequency is kept. After
-    /// the last one the name is looked up again.
-    fn turn_to_next_address(&mut self) {
-        self.abandoned = false;
-        self.current += 1;
-        if self.current >= self.addresses.len() {
-            self.current = 0;
-            if self.named {
-                self.addresses.clear();
-                self.resolve_attempts = 0;
-            }
-        }
+    /// The address is another server's: of the one before only the frequency is kept.
+    fn forget(&mut self) {
+        self.query = None;
+        self.useless = 0;
         self.trust = Trust::NEW;
+        self.poll.renew();
         self.estimator = self.estimator.anew();
         self.correctness = None;
         self.remote = None;
@@ -445,6 +500,9 @@ impl Peer {
             _ => self.poll.suspend(rng),
         };
         self.next_query = now + pause;
+        if reason != Reject::Kiss(KissCode::RATE) {
+            self.is_useless(2, now);
+        }
         // Only a server that says so itself is not to be believed; RATE asks for no more than
         // patience, and odd times may have come about on the way.
         let change = match reason {

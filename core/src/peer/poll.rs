@@ -26,7 +26,7 @@ const FIRST_SUSPENSION: Span = Span::from_secs(16);
 const LONGEST_SUSPENSION: Span = Span::from_secs(1_200);
 /// How long a server that denied access is left alone. DEVIATION: RFC 5905 §7.4 ends the
 /// association for good; a daemon that runs for years asks again once a day.
-const DENIED: Span = Span::from_secs(86_400);
+pub const DENIED: Span = Span::from_secs(86_400);
 /// How soon a server is asked again whose answer contradicts what is believed (`ALGORITHM` §7).
 const VIOLATION_RETRY: Span = Span::from_secs(2);
 /// Least intervals since the first answer, before which the interval does not grow: the estimate
@@ -144,6 +144,17 @@ impl Poll {
         self.start = self.iburst.then_some(BURST_SPACING.min(least));
     }
 
+    /// Another server is asked from now on: what is known of the one before is void. Silence may be the
+    /// network's, and still counts.
+    pub fn renew(&mut self) {
+        self.interval = Span::from_log2_secs(self.min);
+        self.first_answer = None;
+        self.answers = 0;
+        self.suspensions = 0;
+        self.worth = 1.0;
+        self.burst();
+    }
+
     /// It has this share in what the sources say together, where 1 is their mean; `None` if it is not
     /// heard. Who says more is worth more packets (`ALGORITHM` §8).
     pub fn set_share(&mut self, share: Option<f64>) {
@@ -238,8 +249,13 @@ fn worthwhile(estimate: &Estimate, packets: f64) -> Span {
 
 /// `span`, or up to 2 % more.
 fn jittered(span: Span, rng: &mut ChaCha8Rng) -> Span {
+    stretched(span, JITTER_PARTS, rng)
+}
+
+/// `span`, or more by up to one of so many parts of it.
+pub(super) fn stretched(span: Span, parts: i64, rng: &mut ChaCha8Rng) -> Span {
     let part = i64::from(rng.next_u32());
-    let most = span.as_nanos() / JITTER_PARTS;
+    let most = span.as_nanos() / parts;
     let more = (i128::from(most) * i128::from(part)) >> 32;
     span + Span::from_nanos(more as i64)
 }

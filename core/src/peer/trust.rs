@@ -8,7 +8,7 @@ const VALID: u8 = 6;
 const FIRST: u8 = 2;
 /// Queries that must go unanswered in a row before the level is halved. DEVIATION: OpenNTPD halves
 /// it at each, so that on a path that loses a third of the packets peers come and go all day.
-const LOSSES: u32 = 4;
+pub const LOSSES: u32 = 4;
 
 /// A peer's standing by its answers alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! How an operator names a server.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The longest host name in characters (RFC 1123 §2.1 asks for 255 octets, which on the wire of
 /// DNS hold 253 characters).
 const MAX_NAME: usize = 253;
+/// The longest name of an interface (Linux' IFNAMSIZ without the final zero; no system has more).
+const MAX_ZONE: usize = 15;
 /// The longest part between two dots (RFC 1035 §2.3.4).
 const MAX_LABEL: usize = 63;
 
@@ -14,6 +16,9 @@ const MAX_LABEL: usize = 63;
 pub enum ServerAddress {
     /// Its IP address.
     Ip(IpAddr),
+    /// Its link-local address and the zone, an interface's name or number (RFC 4007 §11), for the
+    /// resolver: the interface may come later.
+    Zoned(Ipv6Addr, String),
     /// Its host name (RFC 1123 §2.1) in lower case, for the resolver.
     Name(String),
 }
@@ -32,6 +37,12 @@ pub enum AddressError {
         /// The digits after the colon.
         port: String,
     },
+    /// What follows the % is no zone, or does not belong there.
+    #[error(
+        "{0:?} has a zone that is not allowed: the name or number of an interface, 1 to {MAX_ZONE} \
+         characters, behind a link-local address (fe80::/10) is"
+    )]
+    Zone(String),
     /// It is neither an IP address nor a host name.
     #[error(
         "{0:?} is neither an IP address nor a host name: letters, digits and inner hyphens are \
@@ -50,6 +61,14 @@ impl FromStr for ServerAddress {
         }
         if is_host_name(text) {
             return Ok(Self::Name(text.to_ascii_lowercase()));
+        }
+        if let Some((address, zone)) = text.split_once('%')
+            && let Ok(address) = address.parse::<Ipv6Addr>()
+            && !zone.contains(']')
+        {
+            let is_allowed = address.is_unicast_link_local() && is_zone(zone);
+            let zoned = is_allowed.then(|| Self::Zoned(address, zone.to_owned()));
+            return zoned.ok_or_else(|| AddressError::Zone(text.to_owned()));
         }
         match text.rsplit_once(':') {
             Some((host, port))
@@ -82,6 +101,12 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
+/// What interfaces may be called, without what would end the address elsewhere.
+fn is_zone(zone: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/%:[]".contains(&byte);
+    (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(is_allowed)
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -102,6 +127,13 @@ mod tests {
         for ip in ["192.0.2.1", "::1", "2001:db8::5"] {
             assert_eq!(ip.parse(), Ok(ServerAddress::Ip(ip.parse().unwrap())));
         }
+        for (text, ip) in [("fe80::1%eth0", "fe80::1"), ("FE80:0::2%3", "fe80::2")] {
+            let zone = text.split_once('%').unwrap().1.to_owned();
+            assert_eq!(text.parse(), Ok(ServerAddress::Zoned(ip.parse().unwrap(), zone)));
+        }
+        for bad in ["fe80::1%", "2001:db8::1%eth0", "fe80::1%sixteen-letters-", "fe80::1%a/b"] {
+            assert_eq!(bad.parse::<ServerAddress>(), Err(AddressError::Zone(bad.to_owned())));
+        }
         let (too_long, long_label) = (format!("{longest}a"), format!("{label}a.example"));
         let bad = [
             "",
@@ -117,7 +149,7 @@ mod tests {
             "1.2",
             "[::1]",
             "::g",
-            "fe80::1%eth0",
+            "a.b%eth0",
             "*",
             "a:b",
             ":::1:",
@@ -131,9 +163,12 @@ mod tests {
 
     #[test]
     fn a_port_is_recognised() {
-        for (text, host) in
-            [("a.b:123", "a.b"), ("192.0.2.1:123", "192.0.2.1"), ("[::1]:123", "::1")]
-        {
+        for (text, host) in [
+            ("a.b:123", "a.b"),
+            ("192.0.2.1:123", "192.0.2.1"),
+            ("[::1]:123", "::1"),
+            ("[fe80::1%eth0]:123", "fe80::1%eth0"),
+        ] {
             let error = AddressError::Port {
                 read: text.to_owned(),
                 address: host.to_owned(),
@@ -145,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(text in r"[a1.:\[\]-]{0,12}|.*") {
+        fn never_panics(text in r"[a1.:%\[\]-]{0,12}|.*") {
             let _ = text.parse::<ServerAddress>();
         }
     }

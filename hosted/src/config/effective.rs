@@ -184,6 +184,7 @@ impl Display for ServerAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Ip(ip) => ip.fmt(f),
+            Self::Zoned(ip, zone) => write!(f, "{ip}%{zone}"),
             Self::Name(name) => f.write_str(name),
         }
     }

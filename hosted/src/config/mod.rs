@@ -257,13 +257,13 @@ impl Server {
         (&self.address, self.port) == (&other.address, other.port)
     }
 
-    /// How the engine asks it; without an address while that is a name.
+    /// How the engine asks it; without an address where the resolver is to say it.
     #[must_use]
     pub fn peer_config(&self) -> PeerConfig {
         PeerConfig {
             address: match self.address {
                 ServerAddress::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
-                ServerAddress::Name(_) => None,
+                ServerAddress::Zoned(..) | ServerAddress::Name(_) => None,
             },
             min_poll: self.min_poll,
             max_poll: self.max_poll,

@@ -61,7 +61,7 @@ impl FromStr for ListenAddress {
         let address = match address {
             ServerAddress::Ip(_) if text.starts_with('*') => None,
             ServerAddress::Ip(ip) => Some(ip),
-            ServerAddress::Name(_) => return Err(ListenAddressError),
+            ServerAddress::Zoned(..) | ServerAddress::Name(_) => return Err(ListenAddressError),
         };
         Ok(Self(Listen { address, port }))
     }

@@ -17,8 +17,8 @@ use super::include;
 use super::log::LogTable;
 use super::serve::ServeTable;
 use super::{
-    ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT, Listen,
-    MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
+    AddressError, ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT,
+    Listen, MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
 };
 use crate::clock::HAS_LOOP;
 
@@ -322,9 +322,7 @@ impl Source {
 
     /// A poll limit that is not given makes way for the one that is.
     fn server(&self, table: &ServerTable) -> Result<Server> {
-        let address = table.address.get_ref().parse::<ServerAddress>();
-        let address = address
-            .map_err(|error| self.error(table.address.span(), format_args!("address = {error}")))?;
+        let (address, port) = self.address(&table.address, &table.port)?;
         let limits = MIN_POLL_LIMIT..=MAX_POLL_LIMIT;
         let least = self.in_range("minpoll", &table.minpoll, limits.clone())?;
         let greatest = self.in_range("maxpoll", &table.maxpoll, limits)?;
@@ -342,12 +340,40 @@ impl Source {
         }
         Ok(Server {
             address,
-            port: self.port(&table.port)?,
+            port,
             min_poll,
             max_poll,
             iburst: table.iburst.unwrap_or(default.iburst),
             select: self.select(table)?,
         })
+    }
+
+    /// An address may carry its port, if there is no other.
+    fn address(
+        &self,
+        address: &Spanned<String>,
+        port: &Number<i64>,
+    ) -> Result<(ServerAddress, u16)> {
+        let wrong =
+            |error: AddressError| self.error(address.span(), format_args!("address = {error}"));
+        let separate = self.in_range("port", port, 1..=u16::MAX)?;
+        let text = address.get_ref().as_str();
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        match (bare.parse(), separate) {
+            (Ok(address), port) => Ok((address, port.unwrap_or(NTP_PORT))),
+            (Err(AddressError::Port { address: bare, port, .. }), None) => {
+                let number = port.parse().ok().filter(|&port| port != 0);
+                let number = number.ok_or_else(|| {
+                    let message = format!(
+                        "address = {text:?} has port {port}: 1 to {} are allowed",
+                        u16::MAX
+                    );
+                    self.error(address.span(), message)
+                })?;
+                Ok((bare.parse().map_err(wrong)?, number))
+            }
+            (Err(error), _) => Err(wrong(error)),
+        }
     }
 
     fn select(&self, table: &ServerTable) -> Result<SelectOptions> {

@@ -202,6 +202,34 @@ fn the_core_gets_its_part() {
 }
 
 #[test]
+fn addresses_carry_ports_and_zones() {
+    for (address, bare, port) in [
+        ("a.example:1123", "a.example", 1123),
+        ("192.0.2.1:1", "192.0.2.1", 1),
+        ("[2001:db8::1]:65535", "2001:db8::1", 65_535),
+        ("[2001:db8::1]", "2001:db8::1", 123),
+        ("fe80::1%eth0", "fe80::1%eth0", 123),
+        ("[fe80::1%eth0]:1123", "fe80::1%eth0", 1123),
+    ] {
+        let config = parse(&format!("[[server]]\naddress = {address:?}\n"));
+        assert_eq!(config.servers, [Server { port, ..server(bare) }], "{address}");
+        assert_eq!(parse(&config.to_toml(Detail::Brief)), config);
+    }
+    let zoned = server("fe80::1%eth0").peer_config();
+    assert_eq!(zoned.address, None, "the resolver knows the interface's number");
+    for (table, problem) in [
+        ("address = \"a.b:0\"", "has port 0: 1 to 65535 are allowed"),
+        ("address = \"a.b:65536\"", "has port 65536: 1 to 65535 are allowed"),
+        ("address = \"a.b:1\"\nport = 2", "has a port inside"),
+        ("address = \"2001:db8::1%eth0\"", "has a zone that is not allowed"),
+    ] {
+        let error = Config::parse(&format!("[[server]]\n{table}\n"), "test").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(problem) && error.starts_with("test:2:"), "{error}");
+    }
+}
+
+#[test]
 fn files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chimed.toml");

@@ -4,7 +4,6 @@ use std::os::fd::BorrowedFd;
 
 use truechimer_core::PeerId;
 use truechimer_core::event::{Event, Level};
-use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::{Input, Output};
 
 use super::DaemonNode;
@@ -75,10 +74,7 @@ impl Lookups {
             Default::default()
         });
         for peer in peers {
-            let snapshot = node.engine.snapshot(node.clock.now());
-            let taken: Vec<_> = snapshot.peers().filter_map(|peer| peer.address).collect();
-            let addresses = names.choose(peer, &found, &taken);
-            let input = Input::Resolved { peer, addresses: &addresses };
+            let input = Input::Resolved { peer, addresses: &found };
             node.input(input, &mut |output| outputs.push(output));
         }
     }

@@ -1,6 +1,4 @@
-//! The peers' names, and which of a name's addresses a peer uses.
-
-use std::net::SocketAddr;
+//! The peers' names.
 
 use truechimer_core::PeerId;
 use truechimer_core::config::PeerConfig;
@@ -99,20 +97,6 @@ impl Names {
         let entry = self.get(peer);
         entry.is_some_and(|entry| entry.name == *question.name && entry.port == question.port)
     }
-
-    /// Which of them a peer uses: a pool's member one that is not `taken`, a server all.
-    pub(super) fn choose(
-        &self,
-        peer: PeerId,
-        found: &[SocketAddr],
-        taken: &[SocketAddr],
-    ) -> Vec<SocketAddr> {
-        if self.is_pool(peer) {
-            found.iter().copied().find(|address| !taken.contains(address)).into_iter().collect()
-        } else {
-            found.to_vec()
-        }
-    }
 }
 
 #[cfg(test)]
@@ -120,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pool_members_have_addresses_of_their_own() {
+    fn members_of_a_pool_share_its_answer() {
         let text =
             "[[server]]\naddress = \"192.0.2.1\"\n[[pool]]\naddress = \"localhost\"\ncount = 3\n";
         let mut names = Names::default();
@@ -132,12 +116,5 @@ mod tests {
         let question = names.question(PeerId(1)).unwrap();
         assert!(names.is_answered_by(PeerId(3), &question));
         assert!(!names.is_answered_by(PeerId(0), &question));
-        let found = ["127.0.0.1:123".parse().unwrap(), "127.0.0.2:123".parse().unwrap()];
-        let mut taken = Vec::new();
-        for member in 1..4 {
-            taken.extend(names.choose(PeerId(member), &found, &taken));
-        }
-        assert_eq!(taken, found, "and none for the third");
-        assert_eq!(names.choose(PeerId(0), &found, &taken), found);
     }
 }

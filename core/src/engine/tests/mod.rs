@@ -5,6 +5,7 @@ mod claims;
 mod clock;
 mod holdover;
 mod jumps;
+mod names;
 mod replies;
 mod roster;
 mod selection;
@@ -403,47 +404,6 @@ fn silence_makes_a_peer_invalid_and_bad() {
         bench.ask();
     }
     assert_eq!(bench.bad_peers, 2);
-}
-
-#[test]
-fn names_are_looked_up_again_and_addresses_tried_in_turn() {
-    let mut bench = Bench::new(PeerConfig::default());
-    let mut lookups = 0;
-    while lookups < 12 {
-        let deadline = bench.engine.next_deadline().unwrap();
-        bench.time = bench.time.max((deadline - Instant::default()).as_secs_f64() + 1e-9);
-        let outputs: Vec<_> = bench.engine.handle(at(bench.time), Input::Timeout).collect();
-        lookups += outputs.iter().filter(|output| **output == Output::Resolve(PEER)).count();
-    }
-    assert!(bench.time > 2_000.0 && bench.time < 4_000.0, "{} s", bench.time);
-    let other = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 123);
-    let addresses = [SERVER, other];
-    let resolved = Input::Resolved { peer: PEER, addresses: &addresses };
-    let _ = bench.engine.handle(at(bench.time), resolved);
-    let mut asked = Vec::new();
-    while asked.len() < 4 {
-        let deadline = bench.engine.next_deadline().unwrap();
-        bench.time = bench.time.max((deadline - Instant::default()).as_secs_f64() + 1e-9);
-        let outputs: Vec<_> = bench.engine.handle(at(bench.time), Input::Timeout).collect();
-        for output in outputs {
-            match output {
-                Output::Transmit { to, .. } => {
-                    asked.push(Some(to));
-                    // There is no way to the second one.
-                    if to == other {
-                        let failed = Input::SendFailed { peer: PEER };
-                        let _ = bench.engine.handle(at(bench.time), failed);
-                    }
-                }
-                Output::Resolve(_) => {
-                    asked.push(None);
-                    let _ = bench.engine.handle(at(bench.time), resolved);
-                }
-                _ => {}
-            }
-        }
-    }
-    assert_eq!(asked, [Some(SERVER), Some(other), None, Some(SERVER)]);
 }
 
 #[test]

@@ -108,7 +108,9 @@ pub(super) struct World {
     pub(super) hung: bool,
     kept_back: Vec<ClockReply>,
     /// What the names of peers without an address resolve to.
-    names: Vec<Vec<SocketAddr>>,
+    pub(super) names: Vec<Vec<SocketAddr>>,
+    /// When whose name was looked up.
+    pub(super) lookups: Vec<(f64, PeerId)>,
     in_flight: Vec<Arrival>,
     /// What the oscillator counts.
     counter: Instant,
@@ -149,6 +151,7 @@ impl World {
             hung: false,
             kept_back: vec![],
             names: vec![],
+            lookups: vec![],
             in_flight: vec![],
             counter,
             oscillator,
@@ -171,6 +174,19 @@ impl World {
             self.add_peer(&config, &[]);
             self.servers.push(server);
         }
+        self
+    }
+
+    /// Adds servers, not to be asked yet.
+    pub(super) fn serve(mut self, servers: impl IntoIterator<Item = Server>) -> Self {
+        self.servers.extend(servers);
+        self
+    }
+
+    /// Adds members of a pool that has these addresses.
+    pub(super) fn ask_pool(mut self, members: usize, addresses: &[SocketAddr]) -> Self {
+        let config = PeerConfig { pool: true, ..PeerConfig::default() };
+        (0..members).for_each(|_| self.add_peer(&config, addresses));
         self
     }
 
@@ -325,6 +341,7 @@ impl World {
                     }
                 }
                 Output::Resolve(peer) => {
+                    self.lookups.push((time, peer));
                     let addresses = &self.names[usize::from(peer.0)];
                     let _ = self.engine.handle(now, Input::Resolved { peer, addresses });
                 }

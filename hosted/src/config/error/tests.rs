@@ -223,19 +223,19 @@ const FILES: &[(&str, &str)] = &[
         "4:11: address = \"*\" with port = 123 is in an earlier [[listen]]: once is allowed",
     ),
     (
-        "[[server]]\naddress = \"127.0.0.1:123\"",
-        "2:11: address = \"127.0.0.1:123\" has a port inside: address = \"127.0.0.1\" and \
-         port = 123 are allowed",
-    ),
-    (
-        "[[server]]\naddress = \"[::1]:4460\"",
+        "[[server]]\naddress = \"[::1]:4460\"\nport = 123",
         "2:11: address = \"[::1]:4460\" has a port inside: address = \"::1\" and port = 4460 \
          are allowed",
     ),
     (
-        "[[pool]]\naddress = \"ntp.example.org:123\"",
-        "2:11: address = \"ntp.example.org:123\" has a port inside: address = \
-         \"ntp.example.org\" and port = 123 are allowed",
+        "[[pool]]\naddress = \"ntp.example.org:0\"",
+        "2:11: address = \"ntp.example.org:0\" has port 0: 1 to 65535 are allowed",
+    ),
+    (
+        "[[server]]\naddress = \"192.0.2.1%eth0\"",
+        "2:11: address = \"192.0.2.1%eth0\" is neither an IP address nor a host name: letters, \
+         digits and inner hyphens are allowed, 1 to 63 between dots, 253 in all, not only \
+         digits after the last dot",
     ),
     (
         "[[server]]\naddress = \"my_host\"",

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::{Config, ServerAddress};
+use crate::config::Config;
 
 /// Writes files and reads the first; folders in front of names exist. Errors have `DIR` for where
 /// they are.
@@ -25,11 +25,7 @@ fn server(name: &str) -> String {
 }
 
 fn names(config: &Config) -> Vec<String> {
-    let name = |address: &ServerAddress| match address {
-        ServerAddress::Name(name) => name.clone(),
-        ServerAddress::Ip(ip) => ip.to_string(),
-    };
-    config.servers.iter().map(|server| name(&server.address)).collect()
+    config.servers.iter().map(|server| server.address.to_string()).collect()
 }
 
 #[test]

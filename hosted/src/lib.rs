@@ -3,7 +3,8 @@
 //! The judgement is [`truechimer_core`]'s; this binds it to real sockets, to the kernel's clock or
 //! to one of its own, and to people.
 //!
-//! - [`daemon`]: `chimed -d`, one process on poll(2) around the core's run loop.
+//! - [`daemon`]: the ntp engine, or all of `chimed -d`: one process on poll(2) around the core's run
+//!   loop. [`process`]: `chimed` in several processes.
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
 //! - [`serve`]: the server's tables, and the workers that serve beside the engine's thread.
@@ -20,7 +21,8 @@
 //!
 //! - `nix`, `libc`: the system's calls; nix where it wraps them, libc for `ntp_adjtime`.
 //! - `nb`: the core's hardware traits. `heapless`: what is bounded by its type.
-//! - `serde`, `toml`, `serde_json`: configuration and control messages.
+//! - `serde`, `toml`, `serde_json`: configuration and control messages. `postcard`: those between
+//!   processes.
 //! - `glob`: patterns in `include`.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
@@ -40,6 +42,7 @@ pub mod kernel;
 pub mod log;
 pub mod net;
 pub mod output;
+pub mod process;
 pub mod query;
 pub mod resolver;
 pub mod serve;

@@ -10,17 +10,45 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::process::link::Link;
 
 /// How long a message may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The status line is looked at no more often than this.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The service is up, for the first time or after [`Reloading`](Self::Reloading).
+    Ready,
+    /// It reads its configuration anew, at this time since the host started.
+    Reloading(Duration),
+    /// It is about to end.
+    Stopping,
+    /// It lives.
+    Alive,
+    /// How it is, in one line.
+    Status(String),
+}
+
+/// Who passes notices on.
+#[derive(Debug)]
+enum Way {
+    Socket(UnixDatagram),
+    /// Whom alone the manager listens to.
+    Parent(Arc<Link>),
+}
+
 /// The service manager, if there is one that wants to be told.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
-    socket: Option<UnixDatagram>,
+    way: Option<Way>,
     /// Half of what the watchdog allows (sd_watchdog_enabled(3)).
     beat: Option<Duration>,
     beaten: Option<Instant>,
@@ -40,28 +68,32 @@ impl ServiceManager {
         socket.set_write_timeout(Some(PATIENCE))?;
         let variable = |name| env::var(name).ok();
         let limit = watchdog(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), process::id());
-        Ok(Self { socket: Some(socket), beat: limit.map(|limit| limit / 2), ..Self::default() })
+        let beat = limit.map(|limit| limit / 2);
+        Ok(Self { way: Some(Way::Socket(socket)), beat, ..Self::default() })
     }
 
-    /// The service is up, for the first time or after [`reloading`](Self::reloading).
-    pub fn ready(&self) {
-        self.send("READY=1");
+    /// One that the parent process tells, and how often it wants to know that the service lives.
+    #[must_use]
+    pub fn behind(parent: Arc<Link>, beat: Option<Duration>) -> Self {
+        Self { way: Some(Way::Parent(parent)), beat, ..Self::default() }
     }
 
-    /// The service reads its configuration anew; `monotonic` is the time since the host started.
-    pub fn reloading(&self, monotonic: Duration) {
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic.as_micros()));
+    /// Whether there is one.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        self.way.is_some()
     }
 
-    /// The service is about to end.
-    pub fn stopping(&self) {
-        self.send("STOPPING=1");
+    /// How often it wants to know that the service lives.
+    #[must_use]
+    pub const fn beat(&self) -> Option<Duration> {
+        self.beat
     }
 
     /// To be called whenever the service has done some work: says that it lives, and how it is if
     /// that has changed.
     pub fn tend(&mut self, status: impl FnOnce() -> String) {
-        if self.socket.is_none() {
+        if self.way.is_none() {
             return;
         }
         let now = Instant::now();
@@ -69,14 +101,14 @@ impl ServiceManager {
             last.is_none_or(|last| now.duration_since(last) >= interval)
         };
         if self.beat.is_some_and(|beat| is_due(self.beaten, beat)) {
-            self.send("WATCHDOG=1");
+            self.tell(Notice::Alive);
             self.beaten = Some(now);
         }
         if is_due(self.looked, STATUS_INTERVAL) {
             self.looked = Some(now);
             let status = status();
             if status != self.status {
-                self.send(&format!("STATUS={status}"));
+                self.tell(Notice::Status(status.clone()));
                 self.status = status;
             }
         }
@@ -91,9 +123,27 @@ impl ServiceManager {
     }
 
     /// A manager that is gone is no reason to end.
-    fn send(&self, message: &str) {
-        if let Some(socket) = &self.socket {
-            let _ = socket.send(message.as_bytes());
+    pub fn tell(&self, notice: Notice) {
+        match &self.way {
+            None => {}
+            Some(Way::Socket(socket)) => drop(socket.send(notice.assignments().as_bytes())),
+            Some(Way::Parent(parent)) => parent.notify(notice),
+        }
+    }
+}
+
+impl Notice {
+    /// As the protocol has it.
+    fn assignments(&self) -> String {
+        match self {
+            Self::Ready => "READY=1".to_owned(),
+            Self::Reloading(monotonic) => {
+                format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic.as_micros())
+            }
+            Self::Stopping => "STOPPING=1".to_owned(),
+            Self::Alive => "WATCHDOG=1".to_owned(),
+            // What stands on another line would be another assignment.
+            Self::Status(status) => format!("STATUS={}", status.replace(char::is_control, " ")),
         }
     }
 }
@@ -150,11 +200,12 @@ mod tests {
     #[test]
     fn reloading() {
         let (socket, manager) = UnixDatagram::pair().unwrap();
-        let service = ServiceManager { socket: Some(socket), ..Default::default() };
-        service.reloading(Duration::from_micros(1_234));
-        service.ready();
+        let service = ServiceManager { way: Some(Way::Socket(socket)), ..Default::default() };
+        service.tell(Notice::Reloading(Duration::from_micros(1_234)));
+        service.tell(Notice::Ready);
+        service.tell(Notice::Status("well\nMAINPID=1".to_owned()));
         let mut buffer = [0; 64];
-        for expected in ["RELOADING=1\nMONOTONIC_USEC=1234", "READY=1"] {
+        for expected in ["RELOADING=1\nMONOTONIC_USEC=1234", "READY=1", "STATUS=well MAINPID=1"] {
             let length = manager.recv(&mut buffer).unwrap();
             assert_eq!(buffer[..length], *expected.as_bytes());
         }

@@ -16,6 +16,7 @@ mod names;
 mod output;
 mod packaging;
 mod privilege;
+mod processes;
 mod query;
 mod reload;
 mod service;
@@ -103,8 +104,16 @@ fn main() -> Result<()> {
         trial("messages::each_row", &[], messages::each_row),
         trial("messages::bad_peer", &[], messages::bad_peer),
         trial("privilege::only_watches", &[Need::Namespace], privilege::only_watches),
+        trial("privilege::all_only_watch", &[Need::Namespace], privilege::all_only_watch),
         trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
         trial("privilege::one_socket", &[], privilege::one_socket),
+        trial("processes::together", &[], processes::together),
+        trial("processes::reloaded", &[], processes::reloaded),
+        trial("processes::ended_in_order", &[], processes::ended_in_order),
+        trial("processes::without_the_ntp_engine", &[], processes::without_the_ntp_engine),
+        trial("processes::without_the_dns_engine", &[], processes::without_the_dns_engine),
+        trial("processes::without_the_parent", &[], processes::without_the_parent),
+        trial("processes::by_hand", &[], processes::by_hand),
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
         trial("names::later", &[Need::Namespace], names::later),
@@ -112,6 +121,7 @@ fn main() -> Result<()> {
         trial("names::of_a_zone", &[Need::Namespace], names::of_a_zone),
         trial("serving::from_the_address_asked", &[], serving::from_the_address_asked),
         trial("service::notified", &[], service::notified),
+        trial("service::of_several_processes", &[], service::of_several_processes),
         trial("service::abstract_socket", &[], service::abstract_socket),
         trial("service::no_manager", &[], service::no_manager),
         trial("serving::each_other", &[], serving::each_other),

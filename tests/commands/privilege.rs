@@ -22,6 +22,15 @@ const CLOSE: f64 = 0.01;
 
 /// It says so once and follows the server in all but the clock.
 pub(crate) fn only_watches() -> Result<()> {
+    watches(Chimed::watch_in)
+}
+
+/// So it does when it is the parent that is refused.
+pub(crate) fn all_only_watch() -> Result<()> {
+    watches(Chimed::watch_separated_in)
+}
+
+fn watches(watch: impl Fn(&Namespace, &str) -> Result<Chimed>) -> Result<()> {
     let namespace = Namespace::new()?;
     let ahead = format!(
         "[[listen]]\naddress = \"127.0.0.1\"\n[local]\nstratum = 1\n[software_clock]\n\
@@ -29,7 +38,7 @@ pub(crate) fn only_watches() -> Result<()> {
     );
     let _server = Chimed::start_in(&namespace, &ahead)?;
     let (start, wall) = (Instant::now(), SystemTime::now());
-    let mut chimed = Chimed::watch_in(&namespace, &server(123, -2))?;
+    let mut chimed = watch(&namespace, &server(123, -2))?;
     let is_followed = |offset: f64| (offset - AHEAD).abs() < CLOSE;
     chimed.wait_until("the server's offset", LIMIT, |status| {
         Ok(status.number("offset").is_ok_and(is_followed) && status.number("peers_valid")? == 1.0)
@@ -75,6 +84,12 @@ pub(crate) fn one_daemon() -> Result<()> {
         first.control().display()
     );
     ensure!(ended.stderr == message, "{ended:?}");
+    // As several processes it is the ntp engine that says so, and ends.
+    let mut command = neutral(namespace.command_without_clock(binaries::chimed()?));
+    let ended = finish(command.args(["-v", "-f", &file]), SOON)?;
+    let lost = "Lost child: ntp engine exited";
+    let all = ended.stderr.contains(&message) && ended.stderr.contains(lost);
+    ensure!(ended.code == Some(1) && all, "{ended:?}");
     first.status()?;
     Ok(())
 }

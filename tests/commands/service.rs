@@ -13,12 +13,21 @@ use truechimer_tests::scratch;
 use super::SOON;
 
 pub(crate) fn notified() -> Result<()> {
+    notified_by(Chimed::start_with)
+}
+
+/// Of which only the parent is listened to.
+pub(crate) fn of_several_processes() -> Result<()> {
+    notified_by(Chimed::start_separated)
+}
+
+fn notified_by(start: impl Fn(&[(&str, &str)], &str) -> Result<Chimed>) -> Result<()> {
     let (fake, directory) = (FakeServer::honest()?, scratch()?);
     let path = directory.path().join("notify");
     let manager = Manager::at(UnixDatagram::bind(&path)?)?;
     let variables =
         [("NOTIFY_SOCKET", path.to_str().context("no UTF-8")?), ("WATCHDOG_USEC", "200000")];
-    let mut chimed = Chimed::start_with(&variables, &server(fake.port, -2))?;
+    let mut chimed = start(&variables, &server(fake.port, -2))?;
     let first = manager.next()?;
     ensure!(first == "READY=1", "{first:?}");
     let until = |expected: &str| {

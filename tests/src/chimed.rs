@@ -21,7 +21,8 @@ const FILE: &str = "chimed.toml";
 /// The clock that touches nothing.
 const SOFTWARE: &str = "software";
 
-/// A running `chimed -d -v`, with a software clock unless it can only watch the kernel's.
+/// A running `chimed -v`, in one process (`-d`) unless it is to have several, with a software clock
+/// unless it can only watch the kernel's.
 #[derive(Debug)]
 pub struct Chimed {
     /// The process, and what it logs.
@@ -61,6 +62,29 @@ impl Chimed {
             command
         };
         Self::start_by(command, binaries::chimed()?, SOFTWARE, configuration)
+    }
+
+    /// Starts it as several processes, with such variables in its environment.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_separated(variables: &[(&str, &str)], configuration: &str) -> Result<Self> {
+        let command = |program| {
+            let mut command = Command::new(program);
+            command.envs(variables.iter().copied());
+            command
+        };
+        Self::run(command, &[], binaries::chimed()?, SOFTWARE, configuration)
+    }
+
+    /// Starts it as several processes in a namespace with the kernel's clock, which it may not
+    /// change there.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn watch_separated_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
+        let command = |program| namespace.command_without_clock(program);
+        Self::run(command, &[], binaries::chimed()?, "kernel", configuration)
     }
 
     /// Starts it in a namespace.
@@ -108,11 +132,21 @@ impl Chimed {
         clock: &str,
         configuration: &str,
     ) -> Result<Self> {
+        Self::run(command, &["-d"], program, clock, configuration)
+    }
+
+    fn run(
+        command: impl FnOnce(PathBuf) -> Command,
+        mode: &[&str],
+        program: PathBuf,
+        clock: &str,
+        configuration: &str,
+    ) -> Result<Self> {
         let directory = scratch()?;
         let socket = directory.path().join("chimed.sock");
         let head = format!("clock = \"{clock}\"\ncontrol = \"{}\"\n", socket.display());
         let file = write(directory.path(), FILE, &(head.clone() + configuration))?;
-        let mut process = Process::start(command(program).args(["-d", "-v", "-f", &file]))?;
+        let mut process = Process::start(command(program).args(mode).args(["-v", "-f", &file]))?;
         process.wait_for_line("ntp engine ready", START_LIMIT)?;
         Ok(Self { process, socket, directory, head })
     }

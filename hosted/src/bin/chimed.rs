@@ -8,16 +8,22 @@ use anyhow::Context;
 use clap::Parser;
 use truechimer::cli::chimed::{Cli, Command, DaemonArgs};
 use truechimer::config::{Detail, Loaded, Origin};
-use truechimer::daemon::Daemon;
+use truechimer::daemon::{Daemon, Superior};
 use truechimer::log::Log;
+use truechimer::process::{self, Role};
 use truechimer::query::{Target, query};
+use truechimer::service::ServiceManager;
 use truechimer::{output, sys};
 use truechimer_core::event::Level;
 
 fn main() -> ExitCode {
+    if let Some(role) = Role::of_this_process() {
+        return role.play();
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => run_daemon(cli.daemon),
+        None if cli.daemon.single_process => run_in_one_process(cli.daemon),
+        None => process::run(&cli.daemon).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Some(Command::Check { files, origin }) => run_check(files, origin),
         Some(Command::Query { servers, timeout }) => run_query(&servers, timeout),
         Some(Command::Demo) => {
@@ -61,15 +67,21 @@ fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn run_daemon(args: DaemonArgs) -> anyhow::Result<ExitCode> {
+fn run_in_one_process(args: DaemonArgs) -> anyhow::Result<ExitCode> {
     let Loaded { config, warnings } = args.origin.load()?;
     let log = Log::new(&args.log_options(&config.log));
     sys::catch_termination().and_then(|()| sys::catch_reload()).context("cannot catch signals")?;
     for warning in &warnings {
         log.message(Level::Warning, warning);
     }
-    let daemon = Daemon::start(&config, log).context("cannot start")?;
-    daemon.reloadable(args.origin).run()?;
+    let mut service = ServiceManager::from_environment().unwrap_or_else(|error| {
+        let text = format_args!("cannot notify the service manager: {error}");
+        log.message(Level::Warning, &text);
+        ServiceManager::default()
+    });
+    let superior = Superior::Operator(Some(args.origin));
+    let daemon = Daemon::start_under(superior, &config, log);
+    daemon.context("cannot start")?.run(&mut service)?;
     Ok(ExitCode::SUCCESS)
 }
 

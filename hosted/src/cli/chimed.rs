@@ -11,12 +11,7 @@ use crate::query::Target;
 
 /// Keeps this host's clock right by asking NTP servers, and serves time to others.
 #[derive(Debug, Parser)]
-#[command(
-    name = "chimed",
-    version,
-    arg_required_else_help = true,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "chimed", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do but run
     #[command(subcommand)]
@@ -29,9 +24,9 @@ pub struct Cli {
 /// How the daemon runs
 #[derive(Debug, Args)]
 pub struct DaemonArgs {
-    /// Stay in the foreground, in one process
-    #[arg(short = 'd', long = "foreground", required = true)]
-    pub foreground: bool,
+    /// Do everything in one process, with the privilege that it was started with
+    #[arg(short = 'd', long)]
+    pub single_process: bool,
     /// Log debugging messages too: --log-level debug
     #[arg(short, long, conflicts_with = "log_level")]
     pub verbose: bool,

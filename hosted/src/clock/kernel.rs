@@ -116,20 +116,11 @@ impl KernelClock {
 
 impl AdjustableClock for KernelClock {
     fn now(&self) -> Now {
-        let (mono, wall) = both();
-        Now { mono, wall }
+        now()
     }
 
     fn stamp(&self, stamp: RawStamp) -> Stamp {
-        let now = self.now();
-        let credible = |time: WallTime| (-FUTURE..=OLDEST).contains(&(now.wall - time));
-        let by_counter = |at: Instant| now.wall + (at - now.mono);
-        match stamp {
-            RawStamp::Kernel(time) if credible(time) => Stamp { time, source: StampSource::Kernel },
-            RawStamp::System(time) if credible(time) => Stamp { time, source: StampSource::User },
-            RawStamp::Counter(at) => Stamp { time: by_counter(at), source: StampSource::Kernel },
-            _ => Stamp { time: now.wall, source: StampSource::User },
-        }
+        self::stamp(stamp)
     }
 
     fn step(&mut self, by: Span) -> Result<Span, ClockError> {
@@ -187,6 +178,25 @@ impl AdjustableClock for KernelClock {
             true => self.change_status(Status::empty(), Status::UNSYNC, errors),
             false => self.change_status(Status::UNSYNC, Status::empty(), errors),
         }
+    }
+}
+
+/// Both of the system's clocks.
+pub(super) fn now() -> Now {
+    let (mono, wall) = both();
+    Now { mono, wall }
+}
+
+/// What the system's clock showed then.
+pub(super) fn stamp(stamp: RawStamp) -> Stamp {
+    let now = now();
+    let credible = |time: WallTime| (-FUTURE..=OLDEST).contains(&(now.wall - time));
+    let by_counter = |at: Instant| now.wall + (at - now.mono);
+    match stamp {
+        RawStamp::Kernel(time) if credible(time) => Stamp { time, source: StampSource::Kernel },
+        RawStamp::System(time) if credible(time) => Stamp { time, source: StampSource::User },
+        RawStamp::Counter(at) => Stamp { time: by_counter(at), source: StampSource::Kernel },
+        _ => Stamp { time: now.wall, source: StampSource::User },
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod read;
+mod remote;
 mod software;
 
 use truechimer_core::clock::{ClockError, ClockStatus};
@@ -20,13 +21,16 @@ pub(crate) use kernel::HAS_LOOP;
 pub use kernel::KernelClock;
 pub(crate) use read::{monotonic, wall};
 pub use read::{precision, realtime};
+pub use remote::RemoteClock;
 pub use software::SoftwareClock;
 
-/// Either of them.
+/// One of them.
 #[derive(Debug)]
 pub enum HostClock {
     /// `CLOCK_REALTIME`.
     Kernel(KernelClock),
+    /// The same, set by the parent process.
+    Remote(RemoteClock),
     /// One in this process.
     Software(Box<SoftwareClock>),
 }
@@ -36,7 +40,7 @@ impl HostClock {
     #[must_use]
     pub fn error(&self) -> Option<Span> {
         match self {
-            Self::Kernel(_) => None,
+            Self::Kernel(_) | Self::Remote(_) => None,
             Self::Software(clock) => Some(clock.error()),
         }
     }
@@ -45,6 +49,7 @@ impl HostClock {
     pub fn take_failures(&mut self) -> Vec<Event<'static>> {
         match self {
             Self::Kernel(clock) => clock.take_failures(),
+            Self::Remote(clock) => clock.take_failures(),
             Self::Software(_) => Vec::new(),
         }
     }
@@ -55,7 +60,7 @@ impl HostClock {
     #[must_use]
     pub fn served(&self) -> ServedClock {
         match self {
-            Self::Kernel(_) => ServedClock::Kernel,
+            Self::Kernel(_) | Self::Remote(_) => ServedClock::Kernel,
             Self::Software(clock) => ServedClock::Software(clock.line()),
         }
     }
@@ -65,6 +70,7 @@ impl AdjustableClock for HostClock {
     fn now(&self) -> Now {
         match self {
             Self::Kernel(clock) => clock.now(),
+            Self::Remote(clock) => clock.now(),
             Self::Software(clock) => clock.now(),
         }
     }
@@ -72,6 +78,7 @@ impl AdjustableClock for HostClock {
     fn stamp(&self, stamp: RawStamp) -> Stamp {
         match self {
             Self::Kernel(clock) => clock.stamp(stamp),
+            Self::Remote(clock) => clock.stamp(stamp),
             Self::Software(clock) => clock.stamp(stamp),
         }
     }
@@ -79,6 +86,7 @@ impl AdjustableClock for HostClock {
     fn step(&mut self, by: Span) -> Result<Span, ClockError> {
         match self {
             Self::Kernel(clock) => clock.step(by),
+            Self::Remote(clock) => clock.step(by),
             Self::Software(clock) => clock.step(by),
         }
     }
@@ -91,6 +99,7 @@ impl AdjustableClock for HostClock {
         fault(Call::AdjustClock).map_err(|errno| ClockError::Os(errno as i32))?;
         match self {
             Self::Kernel(clock) => clock.adjust(frequency, slew),
+            Self::Remote(clock) => clock.adjust(frequency, slew),
             Self::Software(clock) => clock.adjust(frequency, slew),
         }
     }
@@ -103,6 +112,7 @@ impl AdjustableClock for HostClock {
     ) -> Result<FreqOffset, ClockError> {
         match self {
             Self::Kernel(clock) => clock.lock(frequency, offset, poll),
+            Self::Remote(clock) => clock.lock(frequency, offset, poll),
             Self::Software(clock) => clock.lock(frequency, offset, poll),
         }
     }
@@ -110,6 +120,7 @@ impl AdjustableClock for HostClock {
     fn take_found(&mut self) -> Option<(FreqOffset, FreqOffset)> {
         match self {
             Self::Kernel(clock) => clock.take_found(),
+            Self::Remote(clock) => clock.take_found(),
             Self::Software(clock) => clock.take_found(),
         }
     }
@@ -117,6 +128,7 @@ impl AdjustableClock for HostClock {
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
         match self {
             Self::Kernel(clock) => clock.set_status(status),
+            Self::Remote(clock) => clock.set_status(status),
             Self::Software(clock) => clock.set_status(status),
         }
     }

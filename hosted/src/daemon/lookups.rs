@@ -63,6 +63,9 @@ impl Lookups {
         log: &Log,
         outputs: &mut Vec<Output>,
     ) {
+        if let Some(failure) = self.resolver.failure() {
+            log.event(&failure);
+        }
         let (peers, answer) = match self.next(names) {
             Some(Ok(served)) => served,
             Some(Err(event)) => return log.event(&event),

@@ -1,13 +1,15 @@
-//! `chimed -d`: everything in one process and one thread, on poll(2).
+//! The ntp engine, or all of `chimed -d`: one process and one thread, on poll(2).
 //!
-//! It runs under simulators that replace libc's clock, socket and poll calls, so it uses nothing
+//! The latter runs under simulators that replace libc's clock, socket and poll calls, so it uses nothing
 //! else to wait: no thread, no epoll, no timer or event descriptors.
 
+mod clock;
 mod lookups;
 mod reload;
 mod resolve;
 mod serving;
 mod status;
+mod superior;
 #[cfg(test)]
 mod tests;
 
@@ -28,21 +30,24 @@ use truechimer_core::io::{Input, Output, Request};
 use truechimer_core::run::Node;
 use truechimer_core::units::{FreqOffset, Span};
 
-use crate::clock::{self, HostClock, KernelClock, SoftwareClock};
-use crate::config::{ClockKind, Config, MAX_PEERS, Origin};
+use crate::clock::{HostClock, precision};
+use crate::config::{ClockKind, Config, MAX_PEERS};
 use crate::control::{Answer, Command, Control};
 use crate::log::Log;
 use crate::net::Sockets;
+use crate::process::link::Order;
+use crate::resolver::Resolver;
 use crate::serve::{self, Responder};
-use crate::service::ServiceManager;
-use crate::sys;
+use crate::service::{Notice, ServiceManager};
 use crate::sys::fault::{Call, fault};
 
+use self::clock::open_clock;
 use self::lookups::Lookups;
 use self::reload::Parts;
 use self::resolve::{Entry, Names};
 use self::serving::Serving;
 pub(crate) use self::status::leap_name;
+pub use self::superior::Superior;
 
 /// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -71,6 +76,9 @@ pub enum DaemonError {
     /// poll(2) failed.
     #[error("poll failed: {0}")]
     Poll(Errno),
+    /// Whoever is to say what to do is gone.
+    #[error("{0}")]
+    Parent(Event<'static>),
 }
 
 type Peers = Engine<MAX_PEERS>;
@@ -84,8 +92,7 @@ pub struct Daemon {
     serving: Serving,
     names: Names,
     config: Config,
-    /// Where the configuration is read again.
-    origin: Option<Origin>,
+    superior: Superior,
     lookups: Lookups,
     control: Option<Control>,
     log: Log,
@@ -94,18 +101,26 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Binds the sockets and adds the peers; nobody can have it read its configuration again.
+    ///
+    /// # Errors
+    /// As [`start_under`](Self::start_under).
+    pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
+        Self::start_under(Superior::default(), config, log)
+    }
+
     /// Binds the sockets and adds the peers.
     ///
     /// # Errors
     /// What leaves nothing to run, or two daemons at one clock. A listen address or a control
     /// socket that cannot be had is logged.
-    pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
+    pub fn start_under(superior: Superior, config: &Config, log: Log) -> Result<Self, DaemonError> {
         check_room(config, &log)?;
         let control = open_control(config, &log)?;
-        let (clock, frequency, controlled) = open_clock(config, &log)?;
+        let (clock, frequency, controlled) = open_clock(&superior, config, &log)?;
         let mut engine_config = config.engine_config(frequency);
         engine_config.control = controlled;
-        engine_config.precision = clock::precision();
+        engine_config.precision = precision();
         let mut engine = Engine::new(&engine_config, clock.now(), serving::seed()?);
         let mut names = Names::default();
         for entry in Entry::all(config) {
@@ -121,13 +136,12 @@ impl Daemon {
         }
         let mut node = Node::new(engine, serve::idle(serving::seed()?), sockets, clock);
         let serving = Serving::start(config, &mut node, whole)?;
-        log.event(&Event::EngineReady);
         Ok(Self {
             node,
             serving,
             names,
             config: config.clone(),
-            origin: None,
+            superior,
             lookups: Lookups::default(),
             control,
             log,
@@ -136,41 +150,52 @@ impl Daemon {
         })
     }
 
-    /// From now on the configuration can be read again, from there.
+    /// From now on names are looked up there.
     #[must_use]
-    pub fn reloadable(mut self, origin: Origin) -> Self {
-        self.origin = Some(origin);
+    pub fn with_resolver(mut self, resolver: Box<dyn Resolver>) -> Self {
+        self.lookups = Lookups::new(resolver);
         self
     }
 
-    /// Runs until a signal asks it to end, and reads the configuration again when one asks for that;
-    /// keeps the service manager informed, if one started it. [`sys::catch_termination`] and
-    /// [`sys::catch_reload`] have been called.
+    /// Whether there is a control socket.
+    #[must_use]
+    pub const fn has_control(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Runs until its superior asks it to end, and reads the configuration again when it asks for
+    /// that; keeps the service manager informed.
     ///
     /// # Errors
-    /// poll(2) failed.
-    pub fn run(&mut self) -> Result<(), DaemonError> {
-        let mut service = ServiceManager::from_environment().unwrap_or_else(|error| {
-            let text = format_args!("cannot notify the service manager: {error}");
-            self.log.message(Level::Warning, &text);
-            ServiceManager::default()
-        });
-        service.ready();
-        while !sys::termination_requested() {
-            if sys::take_reload_request() {
-                service.reloading(monotonic());
-                self.reload();
-                service.ready();
-            }
-            self.turn(service.longest_wait(LONGEST_WAIT))
-                .inspect_err(|_| self.log.event(&Event::FatalExiting))?;
-            service.tend(|| self.summary());
-        }
-        service.stopping();
+    /// poll(2) failed, or the superior is gone.
+    pub fn run(&mut self, service: &mut ServiceManager) -> Result<(), DaemonError> {
+        self.log.event(&Event::EngineReady);
+        service.tell(Notice::Ready);
+        self.run_on(service).inspect_err(|_| self.log.event(&Event::FatalExiting))?;
+        service.tell(Notice::Stopping);
         self.log.close();
         self.log.event(&Event::EngineExiting);
-        self.log.event(&Event::Terminating);
+        if matches!(self.superior, Superior::Operator(_)) {
+            self.log.event(&Event::Terminating);
+        }
         Ok(())
+    }
+
+    fn run_on(&mut self, service: &mut ServiceManager) -> Result<(), DaemonError> {
+        loop {
+            let order = self.superior.order();
+            match order.inspect_err(|lost| self.log.event(lost)).map_err(DaemonError::Parent)? {
+                Some(Order::End) => return Ok(()),
+                Some(Order::Reload) => {
+                    service.tell(Notice::Reloading(monotonic()));
+                    self.reload();
+                    service.tell(Notice::Ready);
+                }
+                None => {}
+            }
+            self.turn(service.longest_wait(LONGEST_WAIT))?;
+            service.tend(|| self.summary());
+        }
     }
 
     /// Does what there is to do, and waits for more, no longer than `longest`.
@@ -192,7 +217,7 @@ impl Daemon {
         if let Some(control) = &mut self.control {
             control.tell_followers(&self.log);
         }
-        let at_once = busy || self.lookups.is_due();
+        let at_once = busy || self.lookups.is_due() || self.superior.is_due();
         if self.wait(if at_once { Duration::ZERO } else { longest })? {
             self.serve_control();
         }
@@ -247,7 +272,7 @@ impl Daemon {
             names: &mut self.names,
             lookups: &mut self.lookups,
             config: &mut self.config,
-            origin: self.origin.as_ref(),
+            superior: &self.superior,
             log: &self.log,
             outputs: &mut outputs,
         }
@@ -265,7 +290,7 @@ impl Daemon {
             names: &mut self.names,
             lookups: &mut self.lookups,
             config: &mut self.config,
-            origin: self.origin.as_ref(),
+            superior: &self.superior,
             log: &self.log,
             outputs: &mut outputs,
         };
@@ -319,10 +344,13 @@ impl Daemon {
         let sockets =
             channels.iter().map(|(_, descriptor)| PollFd::new(*descriptor, PollFlags::POLLIN));
         let control = self.control.iter().flat_map(Control::descriptors);
-        let resolver = self.lookups.descriptor();
-        let resolver = resolver.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
-        let mut descriptors: Vec<PollFd<'_>> = sockets.chain(resolver).chain(control).collect();
-        let others = channels.len() + usize::from(self.lookups.descriptor().is_some());
+        // Both are asked in any case.
+        let wakers = [self.lookups.descriptor(), self.superior.descriptor()];
+        let wakers = wakers.into_iter().flatten();
+        let wakers = wakers.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        let mut descriptors: Vec<PollFd<'_>> = sockets.chain(wakers).collect();
+        let others = descriptors.len();
+        descriptors.extend(control);
         self.polls += 1;
         match fault(Call::Poll).and_then(|()| poll(&mut descriptors, timeout)) {
             Ok(_) => {}
@@ -404,41 +432,4 @@ fn open_control(config: &Config, log: &Log) -> Result<Option<Control>, DaemonErr
     log.event(&error.event(&path));
     log.message(Level::Debug, &format_args!("{path}: {error}"));
     Ok(None)
-}
-
-/// The configured clock, the rate it runs at, and whether it may be changed.
-fn open_clock(config: &Config, log: &Log) -> Result<(HostClock, FreqOffset, bool), DaemonError> {
-    match config.clock {
-        ClockKind::Software => {
-            let error = config.software_clock;
-            let clock = Box::new(SoftwareClock::new(error.offset, error.frequency));
-            Ok((HostClock::Software(clock), FreqOffset::ZERO, true))
-        }
-        ClockKind::Kernel => {
-            let clock = KernelClock::open();
-            let mut clock = clock
-                .inspect_err(|_| log.event(&Event::ReadAdjfreqFailed))
-                .map_err(DaemonError::Clock)?;
-            if config.servers.is_empty() && config.pools.is_empty() {
-                let rate = clock.rate();
-                return Ok((HostClock::Kernel(clock), rate, false));
-            }
-            let controlled = match clock.try_control() {
-                Ok(()) => true,
-                Err(error) => {
-                    let text = format_args!(
-                        "cannot adjust the kernel's clock ({error}): it is only watched; \
-                         run as root or with CAP_SYS_TIME, or set clock = \"software\""
-                    );
-                    log.message(Level::Warning, &text);
-                    false
-                }
-            };
-            for failure in clock.take_failures() {
-                log.event(&failure);
-            }
-            let rate = clock.rate();
-            Ok((HostClock::Kernel(clock), rate, controlled))
-        }
-    }
 }

@@ -9,11 +9,11 @@ use truechimer_core::io::Output;
 use truechimer_core::units::{FreqOffset, Now};
 use truechimer_core::{Engine, PeerId};
 
-use super::DaemonNode;
 use super::lookups::Lookups;
 use super::resolve::{Entry, Names};
 use super::serving::Serving;
-use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Origin, Server};
+use super::{DaemonNode, Superior};
+use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Server};
 use crate::control::Reloaded;
 use crate::log::Log;
 use crate::query::Target;
@@ -25,7 +25,7 @@ pub(super) struct Parts<'a> {
     pub(super) names: &'a mut Names,
     pub(super) lookups: &'a mut Lookups,
     pub(super) config: &'a mut Config,
-    pub(super) origin: Option<&'a Origin>,
+    pub(super) superior: &'a Superior,
     pub(super) log: &'a Log,
     pub(super) outputs: &'a mut Vec<Output>,
 }
@@ -36,11 +36,7 @@ impl Parts<'_> {
     /// # Errors
     /// What is wrong with it; then nothing has changed. It has been logged.
     pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
-        let loaded = match self.origin.map(Origin::load) {
-            Some(Ok(loaded)) => loaded,
-            Some(Err(error)) => return Err(self.refuse(&error.to_string())),
-            None => return Err(self.refuse("there is no file that it came from")),
-        };
+        let loaded = self.superior.load().map_err(|reason| self.refuse(&reason))?;
         let Loaded { config, warnings } = loaded;
         let added_by_operator = self.names.added().filter(|entry| !entry.is_in(&config)).count();
         let peers = config.peers() + added_by_operator;

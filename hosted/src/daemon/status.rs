@@ -35,7 +35,7 @@ impl Reporter<'_> {
         Status {
             synced: snapshot.synced,
             clock: match self.node.clock {
-                HostClock::Kernel(_) => "kernel".into(),
+                HostClock::Kernel(_) | HostClock::Remote(_) => "kernel".into(),
                 HostClock::Software(_) => "software".into(),
             },
             discipline: match snapshot.discipline {

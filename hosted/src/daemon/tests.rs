@@ -28,7 +28,10 @@ fn turn(daemon: &mut Daemon) {
 fn a_poll_that_fails_ends_it() {
     let lines = logged("control = \"\"", |daemon| {
         let _fault = inject(Call::Poll, Errno::EFAULT);
-        assert!(matches!(daemon.run(), Err(DaemonError::Poll(Errno::EFAULT))));
+        assert!(matches!(
+            daemon.run(&mut ServiceManager::default()),
+            Err(DaemonError::Poll(Errno::EFAULT))
+        ));
     });
     assert_eq!(lines[lines.len() - 2..], ["poll error", "fatal: exiting"]);
 }
@@ -50,7 +53,10 @@ fn too_many_peers_end_it() {
 fn a_clock_that_cannot_be_read_ends_it() {
     let log = Log::in_memory();
     let _fault = inject(Call::ReadClock, Errno::EFAULT);
-    assert!(matches!(open_clock(&Config::default(), &log), Err(DaemonError::Clock(_))));
+    assert!(matches!(
+        open_clock(&Superior::default(), &Config::default(), &log),
+        Err(DaemonError::Clock(_))
+    ));
     assert_eq!(texts(&log), ["read adjfreq failed"]);
 }
 

@@ -12,6 +12,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
 
 use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+use truechimer_core::event::Event;
 
 pub use blocking::Blocking;
 
@@ -23,7 +25,7 @@ pub const MAX_ANSWERED: usize = 32;
 pub const MAX_REASON: usize = 120;
 
 /// A name to look up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// The asker's number for it, which the answer bears.
     pub id: u16,
@@ -49,6 +51,11 @@ pub trait Resolver: Debug + Send {
 
     /// The next answer, if there is one yet.
     fn answer(&mut self) -> Option<Answer>;
+
+    /// What failed since this was last asked, to be logged.
+    fn failure(&mut self) -> Option<Event<'static>> {
+        None
+    }
 
     /// Whether [`answer`](Self::answer) has something to do that is not to be waited for.
     fn is_due(&self) -> bool {

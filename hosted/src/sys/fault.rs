@@ -20,6 +20,10 @@ pub(crate) enum Call {
     ControlListen,
     ControlAccept,
     Poll,
+    Socketpair,
+    Fork,
+    Setsid,
+    SetPriority,
 }
 
 /// Nothing fails here but what the system itself refuses.

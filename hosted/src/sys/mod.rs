@@ -5,7 +5,12 @@
 #[cfg_attr(not(target_os = "linux"), path = "single.rs")]
 pub mod batch;
 pub(crate) mod fault;
+mod priority;
 mod signal;
 pub mod timex;
 
-pub use signal::{catch_reload, catch_termination, take_reload_request, termination_requested};
+pub use priority::set_normal_priority;
+pub use signal::{
+    catch_reload, catch_termination, ignore_termination, ring_on_signals, take_reload_request,
+    termination_requested,
+};

@@ -1,0 +1,71 @@
+//! Who tells a daemon what to do: an operator by signals, or the parent process.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use truechimer_core::event::Event;
+
+use crate::config::{Config, Loaded, Origin};
+use crate::process::link::{Link, Order};
+use crate::sys;
+
+/// Who says when to end and when to read the configuration again, and where that comes from.
+#[derive(Debug)]
+pub enum Superior {
+    /// SIGTERM and its like, and SIGHUP: [`sys::catch_termination`] and [`sys::catch_reload`] have
+    /// been called. The configuration comes from a file, if any.
+    Operator(Option<Origin>),
+    /// The process that holds what this one lacks the privilege for.
+    Parent(Arc<Link>),
+}
+
+impl Default for Superior {
+    fn default() -> Self {
+        Self::Operator(None)
+    }
+}
+
+impl Superior {
+    /// # Errors
+    /// There is nobody any more: what is to be logged.
+    pub(super) fn order(&self) -> Result<Option<Order>, Event<'static>> {
+        match self {
+            Self::Operator(_) if sys::termination_requested() => Ok(Some(Order::End)),
+            Self::Operator(_) => Ok(sys::take_reload_request().then_some(Order::Reload)),
+            Self::Parent(link) => link.order(),
+        }
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn load(&self) -> Result<Loaded, String> {
+        match self {
+            Self::Operator(Some(origin)) => origin.load().map_err(|error| error.to_string()),
+            Self::Operator(None) => Err("there is no file that it came from".to_owned()),
+            Self::Parent(link) => {
+                let configuration = link.read_configuration()?;
+                let config = Config::parse(&configuration.toml, "the parent's configuration");
+                let config = config.map_err(|error| error.to_string())?;
+                Ok(Loaded { config, warnings: configuration.warnings })
+            }
+        }
+    }
+
+    /// Whether there is an order that is not to be waited for.
+    pub(super) fn is_due(&self) -> bool {
+        match self {
+            Self::Operator(_) => false,
+            Self::Parent(link) => link.is_due(),
+        }
+    }
+
+    /// What can be read when there is an order.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Operator(_) => None,
+            Self::Parent(link) => Some(link.as_fd()),
+        }
+    }
+}

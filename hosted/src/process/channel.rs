@@ -1,0 +1,212 @@
+//! One end of a pair of `SOCK_SEQPACKET` sockets, and what may be sent and received there.
+
+use std::io::IoSliceMut;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use super::codec::{self, Invalid, MAX_MESSAGE, Message};
+use crate::sys::fault::{Call, fault};
+
+/// How long the other process may take before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An end at which `Out` is sent and `In` comes.
+#[derive(Debug)]
+pub struct Channel<Out, In> {
+    socket: OwnedFd,
+    messages: PhantomData<fn(Out) -> In>,
+}
+
+/// Why nothing was sent or received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// The other process has ended.
+    #[error("the pipe is closed")]
+    Closed,
+    /// It does nothing any more.
+    #[error("the other process is stuck")]
+    Stuck,
+    /// What came is not a message, or one would be too long.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The system's reason.
+    #[error("{0}")]
+    Os(Errno),
+}
+
+impl From<Errno> for ChannelError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN => Self::Closed,
+            Errno::EAGAIN => Self::Stuck,
+            other => Self::Os(other),
+        }
+    }
+}
+
+/// Both ends of a new pair.
+///
+/// # Errors
+/// The system has none.
+pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    fault(Call::Socketpair)?;
+    let (one, other) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty())?;
+    for end in [&one, &other] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    }
+    Ok((one, other))
+}
+
+impl<Out, In> Channel<Out, In> {
+    /// The end that is behind a descriptor.
+    ///
+    /// # Errors
+    /// It is not a socket.
+    pub fn new(socket: OwnedFd) -> Result<Self, Errno> {
+        let patience = TimeVal::milliseconds(PATIENCE.as_millis() as i64);
+        setsockopt(&socket, sockopt::SendTimeout, &patience)?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
+        Ok(Self { socket, messages: PhantomData })
+    }
+}
+
+impl<Out: Message, In: Message> Channel<Out, In> {
+    /// Sends a message; waits for room if need be.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub fn send(&self, message: &Out) -> Result<(), ChannelError> {
+        self.put(message, MsgFlags::empty())
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// It was not sent; [`ChannelError::Stuck`] if there was no room.
+    pub fn try_send(&self, message: &Out) -> Result<(), ChannelError> {
+        self.put(message, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn put(&self, message: &Out, flags: MsgFlags) -> Result<(), ChannelError> {
+        let bytes = codec::encode(message)?;
+        loop {
+            match send(self.socket.as_raw_fd(), &bytes, flags) {
+                Err(Errno::EINTR) => {}
+                outcome => return Ok(outcome.map(drop)?),
+            }
+        }
+    }
+
+    /// The next message, for which it waits.
+    ///
+    /// # Errors
+    /// None came, or something else.
+    pub fn receive(&self) -> Result<In, ChannelError> {
+        self.take(MsgFlags::empty())
+    }
+
+    /// The next message, if it is there.
+    ///
+    /// # Errors
+    /// None will come, or something else did.
+    pub fn try_receive(&self) -> Result<Option<In>, ChannelError> {
+        match self.take(MsgFlags::MSG_DONTWAIT) {
+            Ok(message) => Ok(Some(message)),
+            Err(ChannelError::Stuck) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&self, flags: MsgFlags) -> Result<In, ChannelError> {
+        // With room for an octet too many, by which a message that was cut off is known.
+        let mut buffer = vec![0; MAX_MESSAGE + 1];
+        let length = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, None, flags) {
+                Ok(received) => break received.bytes,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match buffer.get(..length) {
+            Some([]) | None => Err(ChannelError::Closed),
+            Some(bytes) => Ok(codec::decode(bytes)?),
+        }
+    }
+}
+
+impl<Out, In> AsFd for Channel<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::message::{FromHelper, ToHelper};
+
+    type Ours = Channel<ToHelper, FromHelper>;
+    type Theirs = Channel<FromHelper, ToHelper>;
+
+    fn ends() -> (Ours, Theirs) {
+        let (one, other) = pair().unwrap();
+        (Ours::new(one).unwrap(), Theirs::new(other).unwrap())
+    }
+
+    #[test]
+    fn messages_stay_whole_and_in_order() {
+        let (ours, theirs) = ends();
+        assert_eq!(theirs.try_receive(), Ok(None));
+        let messages =
+            ["", "a", &"x".repeat(MAX_MESSAGE - 4)].map(|text| ToHelper::Start(text.into()));
+        for message in &messages {
+            ours.send(message).unwrap();
+        }
+        for message in messages {
+            assert_eq!(theirs.receive(), Ok(message));
+        }
+        theirs.send(&FromHelper::Ready).unwrap();
+        assert_eq!(ours.try_receive(), Ok(Some(FromHelper::Ready)));
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        let (ours, theirs) = ends();
+        for octets in [vec![0], vec![0, 1, b'a', b'b'], vec![0; MAX_MESSAGE + 10]] {
+            send(ours.socket.as_raw_fd(), &octets, MsgFlags::empty()).unwrap();
+            assert_eq!(theirs.receive(), Err(ChannelError::Invalid(Invalid("IMSG_START"))));
+        }
+        let long = ToHelper::Start("x".repeat(MAX_MESSAGE));
+        assert_eq!(ours.send(&long), Err(ChannelError::Invalid(Invalid("IMSG_START"))));
+    }
+
+    #[test]
+    fn an_end_that_is_closed() {
+        let (ours, theirs) = ends();
+        theirs.send(&FromHelper::Ready).unwrap();
+        drop(theirs);
+        assert_eq!(ours.send(&ToHelper::Start(String::new())), Err(ChannelError::Closed));
+        assert_eq!(ours.receive(), Ok(FromHelper::Ready), "what was said before is heard");
+        assert_eq!(ours.receive(), Err(ChannelError::Closed));
+        assert_eq!(ours.try_receive(), Err(ChannelError::Closed));
+    }
+
+    #[test]
+    fn an_end_that_is_not_read_holds_nobody_up() {
+        let (ours, _theirs) = ends();
+        let message = ToHelper::Start("x".repeat(1_000));
+        let sent = (0..10_000).take_while(|_| ours.try_send(&message).is_ok()).count();
+        assert!((10..10_000).contains(&sent), "{sent}");
+        assert_eq!(ours.try_send(&message), Err(ChannelError::Stuck));
+    }
+}

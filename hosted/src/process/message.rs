@@ -1,0 +1,333 @@
+//! What the processes say to one another.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::event::Event;
+use truechimer_core::hal::AdjustableClock;
+use truechimer_core::units::{FreqOffset, Span};
+
+use super::codec::Message;
+use crate::clock::KernelClock;
+use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
+use crate::service::Notice;
+
+/// From the ntp engine to the parent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToParent {
+    /// Open the kernel's clock; [`ToNtp::Opened`] answers.
+    Open {
+        /// See too whether it may be changed.
+        control: bool,
+    },
+    /// Do this to the clock; [`ToNtp::Done`] answers.
+    Clock(Command),
+    /// Read the configuration; [`ToNtp::Configuration`] answers.
+    Read,
+    /// It is ready to run, with a control socket or without. [`ToNtp::Run`] answers.
+    Ready {
+        /// Whether there is a socket to be removed at the end.
+        control: bool,
+    },
+    /// For the service manager.
+    Notice(Notice),
+}
+
+/// From the parent to the ntp engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToNtp {
+    /// The first message.
+    Start(Start),
+    /// All processes are ready.
+    Run,
+    /// The clock's rate, in ppm, and whether it may be changed.
+    Opened(Result<Opened, Refused>),
+    /// What the clock did.
+    Done(Done),
+    /// The configuration as TOML, with warnings, or what is wrong with it.
+    Configuration(Result<Configuration, String>),
+    /// Somebody wants the configuration to be read again: ask for it.
+    Reload,
+    /// End.
+    Stop,
+}
+
+/// From the parent to a process that serves the ntp engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToHelper {
+    /// The first message: what of the configuration concerns it, as TOML.
+    Start(String),
+    /// There will be no more questions.
+    Stop,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromHelper {
+    /// It takes questions.
+    Ready,
+}
+
+/// From the ntp engine to the dns engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToDns {
+    /// A name to look up.
+    HostDns(Question),
+}
+
+/// From the dns engine to the ntp engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromDns {
+    /// What became of it.
+    HostDns(Found),
+}
+
+/// An [`Answer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    id: u16,
+    outcome: Result<heapless::Vec<Place, MAX_ANSWERED>, heapless::String<MAX_REASON>>,
+}
+
+/// A socket address with all its parts; serde knows it without the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    ip: IpAddr,
+    port: u16,
+    scope: u32,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        Self { ip: address.ip(), port: address.port(), scope }
+    }
+}
+
+impl From<Place> for SocketAddr {
+    fn from(Place { ip, port, scope }: Place) -> Self {
+        match ip {
+            IpAddr::V4(v4) => SocketAddrV4::new(v4, port).into(),
+            IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, scope).into(),
+        }
+    }
+}
+
+impl From<Answer> for Found {
+    fn from(Answer { id, outcome }: Answer) -> Self {
+        Self { id, outcome: outcome.map(|found| found.into_iter().map(Place::from).collect()) }
+    }
+}
+
+impl From<Found> for Answer {
+    fn from(Found { id, outcome }: Found) -> Self {
+        Self { id, outcome: outcome.map(|found| found.into_iter().map(Into::into).collect()) }
+    }
+}
+
+impl Message for ToParent {
+    const NAMES: &'static [&'static str] =
+        &["IMSG_OPEN", "IMSG_ADJTIME", "IMSG_READ", "IMSG_READY", "IMSG_NOTICE"];
+}
+
+impl Message for ToNtp {
+    const NAMES: &'static [&'static str] = &[
+        "IMSG_START",
+        "IMSG_RUN",
+        "IMSG_OPENED",
+        "IMSG_ADJTIMED",
+        "IMSG_CONFIGURATION",
+        "IMSG_RELOAD",
+        "IMSG_STOP",
+    ];
+}
+
+impl Message for ToHelper {
+    const NAMES: &'static [&'static str] = &["IMSG_START", "IMSG_STOP"];
+}
+
+impl Message for FromHelper {
+    const NAMES: &'static [&'static str] = &["IMSG_READY"];
+}
+
+impl Message for ToDns {
+    const NAMES: &'static [&'static str] = &["IMSG_HOST_DNS"];
+}
+
+impl Message for FromDns {
+    const NAMES: &'static [&'static str] = &["IMSG_HOST_DNS"];
+}
+
+/// What the ntp engine begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// What to do.
+    pub configuration: Configuration,
+    /// Whether a service manager wants to be told.
+    pub notify: bool,
+    /// How often it wants to be told that the engine lives.
+    pub beat: Option<Duration>,
+}
+
+/// A configuration that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// As TOML, without an `include`.
+    pub toml: String,
+    /// What was left out of it, and why.
+    pub warnings: Vec<String>,
+}
+
+/// What the clock was found to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// In ppm.
+    pub rate: f64,
+    /// Whether it may be changed.
+    pub controlled: Result<(), Refused>,
+    /// What failed meanwhile.
+    pub failures: Vec<Failure>,
+}
+
+/// What is to be done to the clock. Rates are in ppm, times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of `AdjustableClock`'s methods")]
+pub enum Command {
+    Step(i64),
+    Adjust { frequency: f64, slew: f64 },
+    Lock { frequency: Option<f64>, offset: i64, poll: i8 },
+    Status { synced: bool, max_error: i64, estimated_error: i64 },
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// The step in nanoseconds or the rate in ppm that it really was, or why not.
+    pub outcome: Result<Did, Refused>,
+    /// The rate that the clock had been given and another that it was found at, ppm.
+    pub found: Option<(f64, f64)>,
+    /// What failed meanwhile.
+    pub failures: Vec<Failure>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Did {
+    /// A step by so many nanoseconds.
+    Stepped(i64),
+    /// The clock runs at this rate, ppm.
+    Runs(f64),
+    /// The status was taken.
+    Told,
+}
+
+/// Why a clock did not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refused {
+    /// [`ClockError::NotPermitted`].
+    NotPermitted,
+    /// [`ClockError::Unsupported`].
+    Unsupported,
+    /// [`ClockError::Os`].
+    Os(i32),
+    /// [`ClockError::NoReply`].
+    NoReply,
+}
+
+/// A failed call that is to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// Reading the clock's rate.
+    Read,
+    /// Setting it.
+    Set,
+    /// Setting it for the first time.
+    ResetRate,
+    /// Ending a slew of somebody else.
+    ResetSlew,
+}
+
+impl From<ClockError> for Refused {
+    fn from(error: ClockError) -> Self {
+        match error {
+            ClockError::NotPermitted => Self::NotPermitted,
+            ClockError::Unsupported => Self::Unsupported,
+            ClockError::Os(number) => Self::Os(number),
+            _ => Self::NoReply,
+        }
+    }
+}
+
+impl From<Refused> for ClockError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotPermitted => Self::NotPermitted,
+            Refused::Unsupported => Self::Unsupported,
+            Refused::Os(number) => Self::Os(number),
+            Refused::NoReply => Self::NoReply,
+        }
+    }
+}
+
+impl Failure {
+    /// Those of the kernel's clock.
+    const ALL: [Self; 4] = [Self::Read, Self::Set, Self::ResetRate, Self::ResetSlew];
+
+    /// As it is logged.
+    #[must_use]
+    pub const fn event(self) -> Event<'static> {
+        match self {
+            Self::Read => Event::NtpAdjtime1Failed,
+            Self::Set => Event::NtpAdjtime2Failed,
+            Self::ResetRate => Event::ResetAdjfreqFailed,
+            Self::ResetSlew => Event::ResetAdjtimeFailed,
+        }
+    }
+
+    /// What failed of a clock since it was last asked.
+    pub(super) fn take(clock: &mut KernelClock) -> Vec<Self> {
+        let failures = clock.take_failures().into_iter();
+        failures
+            .filter_map(|event| Self::ALL.into_iter().find(|failure| failure.event() == event))
+            .collect()
+    }
+}
+
+impl Command {
+    /// Does it to a clock.
+    pub(super) fn carry_out(self, clock: &mut KernelClock) -> Done {
+        let runs = |rate: FreqOffset| Did::Runs(rate.as_ppm());
+        let outcome = match self {
+            Self::Step(by) => {
+                clock.step(Span::from_nanos(by)).map(|by| Did::Stepped(by.as_nanos()))
+            }
+            Self::Adjust { frequency, slew } => {
+                let [frequency, slew] = [frequency, slew].map(FreqOffset::from_ppm_f64);
+                clock.adjust(frequency, slew).map(runs)
+            }
+            Self::Lock { frequency, offset, poll } => {
+                let frequency = frequency.map(FreqOffset::from_ppm_f64);
+                clock.lock(frequency, Span::from_nanos(offset), poll).map(runs)
+            }
+            Self::Status { synced, max_error, estimated_error } => {
+                let [max_error, estimated_error] =
+                    [max_error, estimated_error].map(Span::from_nanos);
+                let status = ClockStatus { synced, max_error, estimated_error };
+                clock.set_status(&status).map(|()| Did::Told)
+            }
+        };
+        let found = clock.take_found().map(|(had, found)| (had.as_ppm(), found.as_ppm()));
+        Done { outcome: outcome.map_err(Into::into), found, failures: Failure::take(clock) }
+    }
+}
+
+impl From<Refused> for Done {
+    fn from(refused: Refused) -> Self {
+        Self { outcome: Err(refused), found: None, failures: Vec::new() }
+    }
+}

@@ -1,0 +1,54 @@
+//! The ntp engine: the daemon, but for the clock, the files and the names, which others have.
+
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use truechimer_core::event::Level;
+
+use super::channel::Channel;
+use super::leave_terminal;
+use super::link::Link;
+use super::message::Start;
+use super::resolver::DnsEngine;
+use crate::config::Config;
+use crate::daemon::{Daemon, Superior};
+use crate::log::Log;
+use crate::output;
+use crate::service::ServiceManager;
+
+pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
+    let (parent, dns) = (Link::new(Channel::new(parent)?), DnsEngine::new(Channel::new(dns)?));
+    // Without a parent there is nobody who would be told.
+    Ok(start(&Arc::new(parent), dns).unwrap_or(ExitCode::FAILURE))
+}
+
+fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
+    let Start { configuration, notify, beat } = parent.start()?;
+    let config = Config::parse(&configuration.toml, "the parent's configuration");
+    let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default());
+    if leave_terminal(&log).is_err() {
+        return None;
+    }
+    let config = config.inspect_err(|error| log.message(Level::Critical, error)).ok()?;
+    for warning in &configuration.warnings {
+        log.message(Level::Warning, warning);
+    }
+    let started = Daemon::start_under(Superior::Parent(Arc::clone(parent)), &config, log);
+    let mut daemon = match started {
+        Ok(daemon) => daemon.with_resolver(Box::new(dns)),
+        Err(error) => {
+            output::fail("chimed", &format_args!("cannot start: {error}"));
+            return Some(ExitCode::FAILURE);
+        }
+    };
+    if !parent.ready(daemon.has_control()) {
+        return None;
+    }
+    let mut service = match notify {
+        true => ServiceManager::behind(Arc::clone(parent), beat),
+        false => ServiceManager::default(),
+    };
+    Some(daemon.run(&mut service).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
+}

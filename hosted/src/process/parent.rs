@@ -1,0 +1,368 @@
+//! The parent: has the privilege for the clock and the files, and does with it what the ntp engine
+//! asks for. It starts the others, and when one of them ends it ends all.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{Shutdown, shutdown};
+use truechimer_core::event::{Event, Level};
+use truechimer_core::hal::AdjustableClock;
+use truechimer_core::units::FreqOffset;
+
+use super::Role;
+use super::channel::{Channel, ChannelError, pair};
+use super::message::{
+    Command, Configuration, Failure, FromHelper, Opened, Refused, Start, ToHelper, ToNtp, ToParent,
+};
+use crate::cli::chimed::DaemonArgs;
+use crate::clock::KernelClock;
+use crate::config::{Config, ConfigError, Detail, Loaded};
+use crate::log::Log;
+use crate::service::ServiceManager;
+use crate::sys;
+use crate::sys::fault::{Call, fault};
+
+/// How long the ntp engine may take to end once it is told to.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a child that has closed its pair may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+/// Between two looks at whether it is.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Why the daemon could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ParentError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(io::Error),
+    /// There is no pair of sockets.
+    #[error("cannot make a pair of sockets: {0}")]
+    Pair(Errno),
+    /// There is no further process.
+    #[error("cannot start the {0}: {1}")]
+    Start(Role, io::Error),
+    /// A child process ended that should not.
+    #[error("lost the {0}: {1}")]
+    Lost(Role, ExitStatus),
+    /// One does not say what it should.
+    #[error("the {0} cannot be understood: {1}")]
+    Senseless(Role, ChannelError),
+    /// poll(2) failed.
+    #[error("poll failed: {0}")]
+    Poll(Errno),
+}
+
+/// Runs the daemon until a signal asks it to end.
+///
+/// # Errors
+/// It could not start, or a process was lost.
+pub fn run(args: &DaemonArgs) -> Result<(), ParentError> {
+    let (config, configuration) = load(args)?;
+    let log = Log::new(&config.log);
+    let bell = catch_signals().map_err(ParentError::Signals)?;
+    let parent = Parent::start(args, &config, configuration, log)?;
+    parent.run(&bell)
+}
+
+/// What there is to do, for this process and for the ntp engine.
+fn load(args: &DaemonArgs) -> Result<(Config, Configuration), ConfigError> {
+    let Loaded { mut config, warnings } = args.origin.load()?;
+    config.log = args.log_options(&config.log);
+    let toml = config.to_toml(Detail::Full);
+    Ok((config, Configuration { toml, warnings }))
+}
+
+/// What can be read when a signal has come.
+fn catch_signals() -> io::Result<UnixStream> {
+    let (bell, ringer) = UnixStream::pair()?;
+    bell.set_nonblocking(true)?;
+    ringer.set_nonblocking(true)?;
+    sys::ring_on_signals(ringer.into());
+    sys::catch_termination()?;
+    sys::catch_reload()?;
+    Ok(bell)
+}
+
+struct Parent<'a> {
+    args: &'a DaemonArgs,
+    log: Log,
+    ntp: Process<ToNtp, ToParent>,
+    dns: Process<ToHelper, FromHelper>,
+    service: ServiceManager,
+    clock: Option<KernelClock>,
+    /// The rate at which the clock is right.
+    frequency: Option<FreqOffset>,
+    /// Where the control socket is to be.
+    control: Option<PathBuf>,
+    /// Whether it is there, once the ntp engine is ready.
+    ntp_ready: Option<bool>,
+    dns_ready: bool,
+}
+
+/// A child.
+struct Process<Out, In> {
+    role: Role,
+    channel: Channel<Out, In>,
+    child: Child,
+}
+
+impl<Out, In> Process<Out, In> {
+    /// How it ended; it is killed if it has not.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < LAST_BREATH {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+/// Says what could not be had.
+fn new_pair(log: &Log) -> Result<(OwnedFd, OwnedFd), ParentError> {
+    pair().map_err(|error| {
+        log.event(match error {
+            Errno::ENOMEM | Errno::ENOBUFS => &Event::FatalMalloc,
+            _ => &Event::FatalSocketpair,
+        });
+        ParentError::Pair(error)
+    })
+}
+
+fn start<Out, In>(role: Role, side: OwnedFd, log: &Log) -> Result<Process<Out, In>, ParentError> {
+    let (ours, theirs) = new_pair(log)?;
+    let channel = Channel::new(ours).map_err(ParentError::Pair)?;
+    let child = role.start(theirs, side).map_err(|error| {
+        log.event(&Event::FatalFork);
+        ParentError::Start(role, error)
+    })?;
+    Ok(Process { role, channel, child })
+}
+
+impl<'a> Parent<'a> {
+    fn start(
+        args: &'a DaemonArgs,
+        config: &Config,
+        configuration: Configuration,
+        log: Log,
+    ) -> Result<Self, ParentError> {
+        let service = ServiceManager::from_environment().unwrap_or_else(|error| {
+            let text = format_args!("cannot notify the service manager: {error}");
+            log.message(Level::Warning, &text);
+            ServiceManager::default()
+        });
+        let (asker, answerer) = new_pair(&log)?;
+        let dns: Process<ToHelper, _> = start(Role::Dns, answerer, &log)?;
+        let ntp: Process<ToNtp, _> = start(Role::Ntp, asker, &log)?;
+        let parent = Self {
+            args,
+            log,
+            ntp,
+            dns,
+            service,
+            clock: None,
+            frequency: None,
+            control: config.control.clone(),
+            ntp_ready: None,
+            dns_ready: false,
+        };
+        let for_helpers = Config { log: config.log, ..Config::default() };
+        let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief));
+        let notify = parent.service.is_there();
+        let first = ToNtp::Start(Start { configuration, notify, beat: parent.service.beat() });
+        // Who is gone already is found out when it is listened to.
+        parent.tell(&first);
+        let _ = parent.dns.channel.try_send(&helper);
+        Ok(parent)
+    }
+
+    fn run(mut self, bell: &UnixStream) -> Result<(), ParentError> {
+        let outcome = self.serve(bell);
+        self.end();
+        if outcome.is_err() {
+            self.log.event(&Event::FatalExiting);
+        }
+        self.log.event(&Event::Terminating);
+        outcome
+    }
+
+    /// Until a signal asks for an end.
+    fn serve(&mut self, bell: &UnixStream) -> Result<(), ParentError> {
+        while !sys::termination_requested() {
+            if sys::take_reload_request() {
+                self.tell(&ToNtp::Reload);
+            }
+            self.wait(Some(bell), PollTimeout::NONE)?;
+            let mut rung = bell;
+            let _ = io::Read::read(&mut rung, &mut [0; 64]);
+            self.serve_ntp()?;
+            if self.dns_says()?.is_some() {
+                self.dns_ready = true;
+                self.go();
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, bell: Option<&UnixStream>, timeout: PollTimeout) -> Result<(), ParentError> {
+        let ends = [self.ntp.channel.as_fd(), self.dns.channel.as_fd()];
+        let ends = ends.into_iter().chain(bell.map(AsFd::as_fd));
+        let mut ends: Vec<_> = ends.map(|end| PollFd::new(end, PollFlags::POLLIN)).collect();
+        match fault(Call::Poll).and_then(|()| poll(&mut ends, timeout)) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => {
+                self.log.event(&Event::PollError);
+                Err(ParentError::Poll(error))
+            }
+        }
+    }
+
+    /// All that the ntp engine has asked for.
+    fn serve_ntp(&mut self) -> Result<(), ParentError> {
+        loop {
+            match self.ntp.channel.try_receive() {
+                Ok(Some(message)) => self.obey(message),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    if error == ChannelError::Closed {
+                        self.log.event(&Event::MainPipeClosed);
+                    }
+                    return Err(lost(&mut self.ntp, error, &self.log));
+                }
+            }
+        }
+    }
+
+    fn dns_says(&mut self) -> Result<Option<FromHelper>, ParentError> {
+        let said = self.dns.channel.try_receive();
+        said.map_err(|error| lost(&mut self.dns, error, &self.log))
+    }
+
+    fn obey(&mut self, message: ToParent) {
+        match message {
+            ToParent::Open { control } => {
+                let opened = self.open_clock(control);
+                self.tell(&ToNtp::Opened(opened));
+            }
+            ToParent::Clock(command) => {
+                let done = match &mut self.clock {
+                    Some(clock) => command.carry_out(clock),
+                    None => Refused::NotPermitted.into(),
+                };
+                if let Command::Adjust { frequency, .. } = command {
+                    self.frequency = Some(FreqOffset::from_ppm_f64(frequency));
+                }
+                self.tell(&ToNtp::Done(done));
+            }
+            ToParent::Read => {
+                let loaded = load(self.args).map(|(_, configuration)| configuration);
+                let loaded = loaded.map_err(|error| error.to_string());
+                self.tell(&ToNtp::Configuration(loaded));
+            }
+            ToParent::Ready { control } => {
+                self.ntp_ready = Some(control);
+                self.go();
+            }
+            ToParent::Notice(notice) => self.service.tell(notice),
+        }
+    }
+
+    fn open_clock(&mut self, control: bool) -> Result<Opened, Refused> {
+        let mut clock = KernelClock::open()?;
+        let controlled = if control { clock.try_control().map_err(Into::into) } else { Ok(()) };
+        let (rate, failures) = (clock.rate().as_ppm(), Failure::take(&mut clock));
+        if control && controlled.is_ok() {
+            self.clock = Some(clock);
+        }
+        Ok(Opened { rate, controlled, failures })
+    }
+
+    /// Once all are ready.
+    fn go(&self) {
+        if self.dns_ready && self.ntp_ready.is_some() {
+            self.tell(&ToNtp::Run);
+        }
+    }
+
+    /// That it could not be told is found out again when it is listened to.
+    fn tell(&self, message: &ToNtp) {
+        if self.ntp.channel.try_send(message).is_err() {
+            self.log.event(&Event::PipeWriteToChild);
+        }
+    }
+
+    /// In order: the ntp engine has the clock left at its frequency, without a slew. If it cannot
+    /// any more, that is done for it.
+    fn end(&mut self) {
+        let _ = self.dns.channel.try_send(&ToHelper::Stop);
+        let _ = self.ntp.channel.try_send(&ToNtp::Stop);
+        let start = Instant::now();
+        while start.elapsed() < LAST_WORDS {
+            match self.ntp.channel.try_receive() {
+                Ok(Some(message)) => self.obey(message),
+                Ok(None) => {
+                    let left = LAST_WORDS.saturating_sub(start.elapsed());
+                    let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                    let mut end = [PollFd::new(self.ntp.channel.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut end, left);
+                }
+                Err(_) => break,
+            }
+        }
+        let _ = self.ntp.end();
+        let _ = shutdown(self.dns.channel.as_fd().as_raw_fd(), Shutdown::Both);
+        let _ = self.dns.end();
+        self.leave_clock();
+        if let (Some(true), Some(path)) = (self.ntp_ready, &self.control) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn leave_clock(&mut self) {
+        let (Some(clock), Some(frequency)) = (&mut self.clock, self.frequency) else { return };
+        if clock.adjust(frequency, FreqOffset::ZERO).is_err() {
+            self.log.event(&Event::ResetAdjtimeFailed);
+        }
+    }
+}
+
+/// What became of a process that was to be listened to.
+fn lost<Out, In>(process: &mut Process<Out, In>, error: ChannelError, log: &Log) -> ParentError {
+    if let ChannelError::Invalid(invalid) = error {
+        log.event(&Event::InvalidMessage { message: invalid.0 });
+    }
+    if error != ChannelError::Closed {
+        return ParentError::Senseless(process.role, error);
+    }
+    let name = process.role.to_string();
+    let status = match process.end() {
+        Ok(status) => status,
+        Err(error) => return ParentError::Start(process.role, error),
+    };
+    log.event(&match status.signal() {
+        Some(number) => {
+            let signal = Signal::try_from(number).map_or("unknown", Signal::as_str);
+            Event::LostChildSignalled { process: &name, signal: number, name: signal }
+        }
+        None => Event::LostChildExited { process: &name },
+    });
+    ParentError::Lost(process.role, status)
+}
+
+#[cfg(test)]
+mod tests;

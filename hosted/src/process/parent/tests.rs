@@ -1,0 +1,120 @@
+//! What the parent says of calls that fail and of children that are not what they should be.
+
+use clap::Parser;
+
+use super::*;
+use crate::cli::chimed::Cli;
+use crate::process::codec::Message;
+use crate::process::leave_terminal;
+use crate::sys::fault::inject;
+
+fn texts(log: &Log) -> Vec<String> {
+    log.since(0).0.into_iter().map(|line| line.text.as_str().to_owned()).collect()
+}
+
+/// A child that is some program, and the other end of its pair.
+fn process<Out: Message, In: Message>(
+    role: Role,
+    program: &str,
+) -> (Process<Out, In>, Channel<In, Out>) {
+    let (ours, theirs) = pair().unwrap();
+    let child = std::process::Command::new(program).spawn().unwrap();
+    let channel = Channel::new(ours).unwrap();
+    (Process { role, channel, child }, Channel::new(theirs).unwrap())
+}
+
+/// What a parent logs whose children are such programs, and who does something with their ends.
+fn logged(act: impl FnOnce(&mut Parent<'_>, Channel<ToParent, ToNtp>)) -> Vec<String> {
+    let args = Cli::parse_from(["chimed", "-f", "/nowhere/chimed.toml"]).daemon;
+    let (ntp, end) = process(Role::Ntp, "true");
+    let (dns, _dns_end) = process(Role::Dns, "true");
+    let mut parent = Parent {
+        args: &args,
+        log: Log::in_memory(),
+        ntp,
+        dns,
+        service: ServiceManager::default(),
+        clock: None,
+        frequency: None,
+        control: None,
+        ntp_ready: None,
+        dns_ready: false,
+    };
+    act(&mut parent, end);
+    texts(&parent.log)
+}
+
+#[test]
+fn what_cannot_be_had_to_start_a_child_is_told() {
+    for (error, text) in [(Errno::EMFILE, "fatal: socketpair"), (Errno::ENOMEM, "fatal: malloc")] {
+        let (log, _fault) = (Log::in_memory(), inject(Call::Socketpair, error));
+        assert!(matches!(new_pair(&log), Err(ParentError::Pair(told)) if told == error));
+        assert_eq!(texts(&log), [text]);
+    }
+    let (log, _fault) = (Log::in_memory(), inject(Call::Fork, Errno::EAGAIN));
+    let started = start::<ToHelper, FromHelper>(Role::Dns, pair().unwrap().0, &log);
+    assert!(matches!(started, Err(ParentError::Start(Role::Dns, _))));
+    assert_eq!(texts(&log), ["fatal: cannot fork"]);
+    drop(_fault);
+    let (log, _fault) = (Log::in_memory(), inject(Call::Setsid, Errno::EPERM));
+    assert_eq!(leave_terminal(&log), Err(Errno::EPERM));
+    assert_eq!(texts(&log), ["fatal: setsid"]);
+}
+
+#[test]
+fn a_child_that_is_gone_is_told() {
+    let lines = logged(|parent, end| {
+        drop(end);
+        parent.tell(&ToNtp::Reload);
+        assert!(matches!(parent.serve_ntp(), Err(ParentError::Lost(Role::Ntp, _))));
+    });
+    let all = [
+        "pipe write error (to child)",
+        "dispatch_imsg in main: pipe closed",
+        "Lost child: ntp engine exited",
+    ];
+    assert_eq!(lines, all);
+}
+
+#[test]
+fn a_child_that_talks_nonsense_is_told() {
+    let lines = logged(|parent, _end| {
+        let (ours, theirs) = pair().unwrap();
+        parent.ntp.channel = Channel::new(ours).unwrap();
+        let nonsense = Channel::<ToNtp, ToNtp>::new(theirs).unwrap();
+        nonsense.send(&ToNtp::Run).unwrap();
+        assert!(matches!(parent.serve_ntp(), Err(ParentError::Senseless(Role::Ntp, _))));
+    });
+    assert_eq!(lines, ["invalid IMSG_ADJTIME received"]);
+}
+
+#[test]
+fn a_poll_that_fails_is_told() {
+    let lines = logged(|parent, _end| {
+        let _fault = inject(Call::Poll, Errno::EFAULT);
+        assert!(matches!(parent.wait(None, PollTimeout::ZERO), Err(ParentError::Poll(_))));
+    });
+    assert_eq!(lines, ["poll error"]);
+}
+
+/// Before the clock was opened nobody can have it set.
+#[test]
+fn what_is_asked_is_answered() {
+    let lines = logged(|parent, end| {
+        parent.serve_ntp().unwrap();
+        end.send(&ToParent::Clock(Command::Step(1))).unwrap();
+        end.send(&ToParent::Read).unwrap();
+        parent.serve_ntp().unwrap();
+        assert_eq!(end.receive(), Ok(ToNtp::Done(Refused::NotPermitted.into())));
+        let Ok(ToNtp::Configuration(Err(error))) = end.receive() else { panic!("no error") };
+        assert!(error.contains("/nowhere/chimed.toml: cannot be read"), "{error}");
+        // All run when all are ready.
+        end.send(&ToParent::Ready { control: true }).unwrap();
+        parent.serve_ntp().unwrap();
+        assert_eq!(end.try_receive(), Ok(None));
+        parent.dns_ready = true;
+        parent.go();
+        assert_eq!(end.receive(), Ok(ToNtp::Run));
+    });
+    assert!(lines.is_empty(), "{lines:?}");
+}

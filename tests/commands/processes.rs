@@ -1,0 +1,194 @@
+//! `chimed` as several processes: what they do together, and what becomes of them when one ends.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use truechimer_tests::chimed::{Chimed, Status, server};
+use truechimer_tests::fake::FakeServer;
+use truechimer_tests::process::finish;
+use truechimer_tests::wait_for;
+
+use super::{SOON, chimectl, chimed};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const NTP: &str = "chimed: ntp engine";
+const DNS: &str = "chimed: dns engine";
+
+/// A server with a name, asked at a fixed interval.
+fn named(port: u16) -> String {
+    server(port, -2).replace("127.0.0.1", "localhost")
+}
+
+/// The child of this title.
+fn child(parent: u32, title: &str) -> Result<Pid> {
+    let found = children(parent)?.into_iter().find(|(_, other)| other == title);
+    Ok(found.with_context(|| format!("no {title}"))?.0)
+}
+
+/// Every process that one has started, and what they are called.
+fn children(parent: u32) -> Result<Vec<(Pid, String)>> {
+    let of = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    let mut children = Vec::new();
+    for id in of.split_whitespace() {
+        let line = fs::read(format!("/proc/{id}/cmdline"))?;
+        let title = line.split(|&octet| octet == 0).next().unwrap_or_default();
+        let title = String::from_utf8_lossy(title).into_owned();
+        children.push((Pid::from_raw(id.parse()?), title));
+    }
+    Ok(children)
+}
+
+/// A process that has ended may still be there for init to see.
+fn is_gone(process: Pid) -> Result<bool> {
+    Ok(match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")),
+        Err(_) => true,
+    })
+}
+
+fn are_gone(processes: &[(Pid, String)]) -> Result<()> {
+    wait_for("the end of all processes", SOON, || {
+        let gone: Result<Vec<bool>> = processes.iter().map(|(id, _)| is_gone(*id)).collect();
+        Ok(gone?.iter().all(|gone| *gone).then_some(()))
+    })
+}
+
+/// A name is looked up, its server followed, and time served.
+pub(crate) fn together() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let chimed = Chimed::start_separated(&[], &named(fake.port))?;
+    let titles: Vec<_> =
+        children(chimed.process.id())?.into_iter().map(|(_, title)| title).collect();
+    ensure!(titles.len() == 2, "{titles:?}");
+    for title in [NTP, DNS] {
+        ensure!(titles.iter().any(|other| other == title), "{titles:?}");
+    }
+    let status = chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    ensure!(status.number("peers_valid")? == 1.0, "{status:?}");
+    Ok(())
+}
+
+/// The parent reads the files: by a signal to it, and when the control socket is asked.
+pub(crate) fn reloaded() -> Result<()> {
+    let [first, second] = [FakeServer::honest()?, FakeServer::honest()?];
+    let mut chimed = Chimed::start_separated(&[], &named(first.port))?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    chimed.rewrite(&(named(first.port) + &named(second.port)))?;
+    chimed.process.signal(Signal::SIGHUP)?;
+    let line = "configuration reloaded: peers: 1 added, 0 removed, 0 changed, 1 as before";
+    chimed.process.wait_for_line(line, SOON)?;
+    ensure!(chimed.status()?.is_synced()?, "{:?}", chimed.status()?);
+    chimed.wait_until("an answer of the other", LIMIT, |status| {
+        Ok(status.number("peers_valid")? == 2.0)
+    })?;
+
+    chimed.rewrite(&named(second.port))?;
+    let reload = || finish(chimectl()?.arg("-s").arg(chimed.control()).arg("reload"), SOON);
+    let ended = reload()?;
+    ensure!(ended.stdout == "peers: 0 added, 1 removed, 0 changed, 1 as before\n", "{ended:?}");
+    let file = chimed.rewrite("colour = 1\n")?;
+    let ended = reload()?;
+    let told = format!("{file}:3:1: unknown key `colour`");
+    ensure!(ended.code == Some(1) && ended.stderr.contains(&told), "{ended:?}");
+    ensure!(chimed.peers()?.len() == 1, "{:?}", chimed.peers()?);
+    Ok(())
+}
+
+/// A signal to the whole group, as from a terminal or `pkill`, is the parent's affair.
+pub(crate) fn ended_in_order() -> Result<()> {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let fake = FakeServer::honest()?;
+        let mut chimed = Chimed::start_separated(&[], &named(fake.port))?;
+        chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+        let processes = children(chimed.process.id())?;
+        for (process, _) in &processes {
+            kill(*process, signal)?;
+        }
+        // They have had it, and go on.
+        chimed.status()?;
+        chimed.process.signal(signal)?;
+        let status = chimed.process.wait(SOON)?;
+        ensure!(status.code() == Some(0), "{signal}: {status}");
+        are_gone(&processes)?;
+        chimed.process.wait_for_line("Terminating", SOON)?;
+        let lines = chimed.process.transcript.lines();
+        let ends: Vec<_> = lines.iter().rev().take(2).collect();
+        ensure!(ends[1].ends_with("ntp engine exiting"), "{ends:?}");
+        let log = &chimed.process.transcript;
+        for text in ["Lost child", "fatal", "closed", "Terminating"] {
+            let times = usize::from(text == "Terminating");
+            ensure!(log.count(text) == times, "`{text}`: {lines:?}");
+        }
+        ensure!(!chimed.control().exists(), "the control socket is left behind");
+    }
+    Ok(())
+}
+
+/// Kills a child, and expects the end of the others with these messages.
+fn kill_child(title: &str, messages: &[&str]) -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let mut chimed = Chimed::start_separated(&[], &named(fake.port))?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let processes = children(chimed.process.id())?;
+    kill(child(chimed.process.id(), title)?, Signal::SIGKILL)?;
+    let status = chimed.process.wait(SOON)?;
+    ensure!(status.code() == Some(1), "{status}");
+    are_gone(&processes)?;
+    for message in messages.iter().chain(&["critical fatal: exiting", "info     Terminating"]) {
+        chimed.process.wait_for_line(message, SOON)?;
+        ensure!(chimed.process.transcript.count(message) == 1, "`{message}` more than once");
+    }
+    ensure!(!chimed.control().exists(), "the control socket is left behind");
+    Ok(())
+}
+
+pub(crate) fn without_the_ntp_engine() -> Result<()> {
+    kill_child(
+        NTP,
+        &[
+            "debug    dispatch_imsg in main: pipe closed",
+            "debug    Lost child: ntp engine terminated; signal 9 (SIGKILL)",
+            "chimed: lost the ntp engine: signal: 9 (SIGKILL)",
+        ],
+    )
+}
+
+pub(crate) fn without_the_dns_engine() -> Result<()> {
+    kill_child(
+        DNS,
+        &[
+            "debug    Lost child: dns engine terminated; signal 9 (SIGKILL)",
+            "debug    ntp engine exiting",
+            "chimed: lost the dns engine: signal: 9 (SIGKILL)",
+        ],
+    )
+}
+
+/// Those whom it leaves behind end.
+pub(crate) fn without_the_parent() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let mut chimed = Chimed::start_separated(&[], &named(fake.port))?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let processes = children(chimed.process.id())?;
+    chimed.process.signal(Signal::SIGKILL)?;
+    are_gone(&processes)?;
+    for message in ["ntp_dispatch_imsg in ntp engine: pipe closed", "fatal: exiting"] {
+        chimed.process.wait_for_line(message, SOON)?;
+    }
+    Ok(())
+}
+
+/// Nobody but the parent can start a child.
+pub(crate) fn by_hand() -> Result<()> {
+    for title in [NTP, DNS] {
+        let ended = finish(chimed()?.arg0(title), SOON)?;
+        ensure!(ended.code == Some(1) && ended.stdout.is_empty(), "{title}: {ended:?}");
+        let message = format!("chimed: the {} is started by chimed only\n", &title[8..]);
+        ensure!(ended.stderr == message, "{title}: {ended:?}");
+    }
+    Ok(())
+}

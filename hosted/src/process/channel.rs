@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair, sockopt,
 };
@@ -58,9 +57,15 @@ impl From<Errno> for ChannelError {
 /// The system has none.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     fault(Call::Socketpair)?;
-    let (one, other) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty())?;
+    // At once where it can be, lest a process that another thread starts holds an end too.
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = SockFlag::SOCK_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    let flags = SockFlag::empty();
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    #[cfg(target_vendor = "apple")]
     for end in [&one, &other] {
+        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
         fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     }
     Ok((one, other))
@@ -144,6 +149,16 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     }
 }
 
+#[cfg(test)]
+impl<Out, In> Channel<Out, In> {
+    /// Closed for whoever holds it: a process that another test starts does until it is another
+    /// program.
+    pub fn close(self) {
+        use nix::sys::socket::{Shutdown, shutdown};
+        shutdown(self.socket.as_raw_fd(), Shutdown::Both).unwrap();
+    }
+}
+
 impl<Out, In> AsFd for Channel<Out, In> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -194,7 +209,7 @@ mod tests {
     fn an_end_that_is_closed() {
         let (ours, theirs) = ends();
         theirs.send(&FromHelper::Ready).unwrap();
-        drop(theirs);
+        theirs.close();
         assert_eq!(ours.send(&ToHelper::Start(String::new())), Err(ChannelError::Closed));
         assert_eq!(ours.receive(), Ok(FromHelper::Ready), "what was said before is heard");
         assert_eq!(ours.receive(), Err(ChannelError::Closed));

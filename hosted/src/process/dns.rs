@@ -120,7 +120,11 @@ mod tests {
         let (ours, parent) = ends::<ToHelper, FromHelper>();
         let (asking, asker) = ends();
         let mut resolver = DnsEngine::new(asking);
-        let serving = thread::spawn(move || served(&parent, &asker));
+        let serving = thread::spawn(move || {
+            let served = served(&parent, &asker);
+            asker.close();
+            served
+        });
         assert!(resolver.ask(question("127.0.0.1")) && resolver.ask(question("no such name")));
         let mut next = || loop {
             if let Some(answer) = resolver.answer() {
@@ -130,7 +134,7 @@ mod tests {
         assert_eq!(next().outcome.unwrap().as_slice(), ["127.0.0.1:123".parse().unwrap()]);
         let answer = next();
         assert!(answer.id == 7 && answer.outcome.is_err());
-        drop(ours);
+        ours.close();
         assert_eq!(
             serving.join().unwrap(),
             (Ok(()), Vec::new()),
@@ -145,7 +149,7 @@ mod tests {
     #[test]
     fn a_dns_engine_that_is_gone_is_told_once() {
         let (asking, asker) = ends();
-        drop(asker);
+        asker.close();
         let mut resolver = DnsEngine::new(asking);
         assert!(!resolver.ask(question("localhost")));
         let failure = resolver.failure().unwrap();

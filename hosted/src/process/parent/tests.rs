@@ -64,7 +64,7 @@ fn what_cannot_be_had_to_start_a_child_is_told() {
 #[test]
 fn a_child_that_is_gone_is_told() {
     let lines = logged(|parent, end| {
-        drop(end);
+        end.close();
         parent.tell(&ToNtp::Reload);
         assert!(matches!(parent.serve_ntp(), Err(ParentError::Lost(Role::Ntp, _))));
     });

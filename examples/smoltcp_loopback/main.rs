@@ -14,13 +14,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use anyhow::anyhow;
-use smoltcp::iface::{self, Interface, SocketStorage};
+use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Buffers, Stack, Unstamped};
+use truechimer_firmware::net::{Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped};
 use truechimer_firmware::rtc::NoRtc;
 
 use board::{Cable, Counter, Port};
@@ -79,14 +79,15 @@ fn clock(cable: &Rc<Cable>, drift: FreqOffset, start: WallTime) -> Clock {
 }
 
 /// The host at `port` of the cable.
-fn host(mut port: Port, address: IpAddr, clock: Clock, config: &Config) -> anyhow::Result<Host> {
-    let hardware = iface::Config::new(HardwareAddress::Ip);
-    let mut interface = Interface::new(hardware, &mut port, smoltcp::time::Instant::ZERO);
-    interface.update_ip_addrs(|ours| ours.extend([IpCidr::new(address.into(), 24)]));
-    let sockets = Box::leak(Box::new([SocketStorage::EMPTY; PEERS + 1]));
+fn host(port: Port, address: IpAddr, clock: Clock, config: &Config) -> anyhow::Result<Host> {
+    let address = IpCidr::new(address.into(), 24);
+    let hardware = HardwareAddress::Ip;
+    let addressing = Addressing { hardware, ipv4: Ipv4::None, slaac: false, resolver: None };
+    let sockets = Box::leak(Box::new([SocketStorage::EMPTY; PEERS + OTHER_SOCKETS]));
     let buffers = Box::leak(Box::new(Buffers::new()));
     let seed = [port.end as u8; 32]; // a real one must be unpredictable
-    let stack = Stack::new(interface, Unstamped(port), sockets, buffers, clock, seed)
+    let mut stack = Stack::new(Unstamped(port), &addressing, sockets, buffers, clock, seed)
         .map_err(|_| anyhow!("too few sockets"))?;
+    stack.interface.update_ip_addrs(|ours| ours.extend([address]));
     Ok(App::new(stack, None, config))
 }

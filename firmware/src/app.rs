@@ -3,21 +3,23 @@
 //! Decides when each of them has its turn and when to come back; it never judges time, nor waits.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use embedded_time::Clock;
 use heapless::{Deque, Vec};
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::event::{Event, Limiter};
 use truechimer_core::hal::Rtc;
-use truechimer_core::io::Output;
+use truechimer_core::io::{Input, Output};
 use truechimer_core::run::Node;
 use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use truechimer_core::units::Instant;
-use truechimer_core::{Engine, PeerId, Snapshot, TooManyPeers};
+use truechimer_core::{Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
 
 use crate::clock::SystemClock;
-use crate::net::{self, Stack, Stamping};
+use crate::net::{self, Change, Driver, NewAddress, Stack};
 use crate::rtc::Keeper;
+use crate::servers::{Candidate, NTP_PORT, Order, Servers};
 
 /// Events that one turn may bring; of more the newest are lost, and counted.
 const EVENTS: usize = 32;
@@ -53,7 +55,9 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
 #[derive(Debug)]
 pub struct App<'a, D, C, R, const PEERS: usize> {
     node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, Responder, PEERS>,
-    names: Vec<&'static str, PEERS>,
+    servers: Servers<PEERS>,
+    /// How servers that DHCP names are asked.
+    template: PeerConfig,
     rtc: Option<Keeper<R>>,
     events: Deque<Event<'static>, EVENTS>,
     limiter: Limiter,
@@ -64,7 +68,7 @@ pub struct App<'a, D, C, R, const PEERS: usize> {
 
 impl<'a, D, C, R, const PEERS: usize> App<'a, D, C, R, PEERS>
 where
-    D: Stamping,
+    D: Driver,
     C: Clock<T: Into<u64>>,
     R: Rtc,
 {
@@ -82,9 +86,11 @@ where
             [StampSet::EMPTY; STAMP_SETS],
             stack.fork_seed(),
         );
+        let servers = Servers::new(stack.has_dhcp(), clock.mono());
         Self {
             node: Node::new(engine, server, stack, clock),
-            names: Vec::new(),
+            servers,
+            template: PeerConfig::default(),
             rtc: rtc.map(Keeper::new),
             events: Deque::new(),
             limiter: Limiter::default(),
@@ -93,8 +99,8 @@ where
         }
     }
 
-    /// Adds a peer, which the log calls `name`. Names are not looked up yet: `config` must have
-    /// an address, or the peer is never asked.
+    /// Adds a peer that is always asked. If `config` has no address its `name` is looked up; else
+    /// that is only what the log calls it.
     ///
     /// # Errors
     /// There are `PEERS` already.
@@ -103,9 +109,24 @@ where
         name: &'static str,
         config: &PeerConfig,
     ) -> Result<PeerId, TooManyPeers> {
-        let id = self.node.engine.add_peer(self.node.clock.now(), config)?;
-        self.names.push(name).map_err(|_| TooManyPeers)?;
-        Ok(id)
+        self.ask(&Candidate::chosen(name, *config))
+    }
+
+    /// Adds a peer that is asked only while DHCP names none.
+    ///
+    /// # Errors
+    /// There are `PEERS` of them already.
+    pub fn add_fallback(
+        &mut self,
+        name: &'static str,
+        config: &PeerConfig,
+    ) -> Result<(), TooManyPeers> {
+        self.servers.add_fallback(name, *config).map_err(|_| TooManyPeers)
+    }
+
+    /// Asks peers that DHCP names as `config` has it, but for the address.
+    pub const fn ask_named_as(&mut self, config: &PeerConfig) {
+        self.template = *config;
     }
 
     /// Takes frames in, does what is due, and returns the next event; under the feature `defmt` it
@@ -120,7 +141,8 @@ where
             return Ok(event);
         }
         let turn = self.turn();
-        self.busy = turn.is_ok();
+        let news = self.follow_network();
+        self.busy = turn.is_ok() || news;
         if let Err(nb::Error::Other(error)) = turn {
             return Err(nb::Error::Other(Error::Net(error)));
         }
@@ -137,7 +159,7 @@ where
         }
         let rtc = self.rtc.as_ref().and_then(Keeper::deadline);
         let (engine, stack) = (self.node.engine.next_deadline(), self.node.socket.poll_at());
-        [engine, stack, rtc, self.limiter.deadline()]
+        [engine, stack, rtc, self.limiter.deadline(), self.servers.deadline()]
             .into_iter()
             .flatten()
             .fold(now + SystemClock::<C>::unread_limit(), Instant::min)
@@ -154,6 +176,12 @@ where
         self.node.engine.snapshot(self.node.clock.now())
     }
 
+    /// Logs the state of the clock and of each peer, as somebody at a serial line wants to see it.
+    #[cfg(feature = "defmt")]
+    pub fn log_status(&self) {
+        crate::log::status(&self.snapshot(), &self.node.clock.read());
+    }
+
     /// Events that were lost because one turn brought more than there was room for.
     #[must_use]
     pub const fn lost_events(&self) -> u32 {
@@ -161,7 +189,7 @@ where
     }
 
     fn turn(&mut self) -> nb::Result<(), net::Error> {
-        let Self { node, names, events, limiter, lost_events, .. } = self;
+        let Self { node, servers, events, limiter, lost_events, .. } = self;
         let now = node.clock.mono();
         let mut push = |event| {
             if events.push_back(event).is_err() {
@@ -171,20 +199,85 @@ where
         while let Some(event) = limiter.tell(now) {
             push(event);
         }
-        node.turn(&mut |output| {
+        let mut unresolved = Vec::<PeerId, PEERS>::new();
+        let turn = node.turn(&mut |output| {
             let event = match output {
                 Output::Event(event) => event,
                 Output::BadPeer { peer, address, pool } => {
-                    let name = names.get(usize::from(peer.0)).copied().unwrap_or_default();
+                    let name = servers.name(peer).unwrap_or_default();
                     Event::BadPeer { name, address, pool }
                 }
-                // Rejected datagrams are counted; names are not looked up.
+                Output::Resolve(peer) => {
+                    // Each peer asks once at a time.
+                    let _ = unresolved.push(peer);
+                    return;
+                }
+                // Rejected datagrams are counted.
                 _ => return,
             };
             if limiter.admit(&event, now) {
                 push(event);
             }
-        })
+        });
+        for peer in unresolved {
+            if let Some(name) = servers.name(peer) {
+                node.socket.look_up(peer, name);
+            }
+        }
+        turn
+    }
+
+    /// Does what follows from what the network has come to know, and says whether it was anything.
+    fn follow_network(&mut self) -> bool {
+        let mut news = false;
+        while let Some(change) = self.node.socket.change() {
+            news = true;
+            match change {
+                Change::Reachable { ipv4, ipv6 } => self.hurry(ipv4, ipv6),
+                Change::Leased(servers, NewAddress(new)) => {
+                    self.servers.set_named(servers);
+                    if new {
+                        self.hurry(true, false);
+                    }
+                }
+                Change::Resolved(peer, found) => {
+                    let at_port = |address| SocketAddr::new(address, NTP_PORT);
+                    let addresses: Vec<SocketAddr, 4> = found.into_iter().map(at_port).collect();
+                    let resolved = Input::Resolved { peer, addresses: &addresses };
+                    // What comes of it is taken in the next turn.
+                    let _ = self.node.engine.handle(self.node.clock.now(), resolved);
+                }
+            }
+        }
+        while let Some(order) = self.servers.order(self.node.clock.mono(), &self.template) {
+            news = true;
+            match order {
+                Order::Remove(peer) => self.node.engine.remove_peer(peer),
+                // There is room for as many as are ordered.
+                Order::Add(candidate) => drop(self.ask(&candidate)),
+            }
+        }
+        news
+    }
+
+    fn ask(&mut self, candidate: &Candidate) -> Result<PeerId, TooManyPeers> {
+        let id = self.node.engine.add_peer(self.node.clock.now(), &candidate.config)?;
+        self.servers.asked(id, candidate);
+        Ok(id)
+    }
+
+    /// Asks, or looks up, those at once that may be reached now.
+    fn hurry(&mut self, ipv4: bool, ipv6: bool) {
+        let now = self.node.clock.now();
+        let may_be_reached = |peer: &PeerSnapshot| match peer.address {
+            Some(address) => (address.is_ipv4() && ipv4) || (address.is_ipv6() && ipv6),
+            None => true,
+        };
+        let peers: Vec<PeerId, PEERS> =
+            self.snapshot().peers().filter(may_be_reached).map(|peer| peer.id).collect();
+        for peer in peers {
+            self.node.engine.burst(now, peer);
+        }
     }
 
     fn keep_rtc(&mut self) -> Result<(), nb::Error<Error<R::Error>>> {

@@ -35,6 +35,17 @@ struct State {
     status: Cell<Option<(Instant, ClockStatus)>>,
 }
 
+/// The time, and what it is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// UTC.
+    pub time: WallTime,
+    /// By how much that may be wrong; `None` if nothing is known of it.
+    pub bound: Option<Span>,
+    /// Whether the clock follows a server.
+    pub synced: bool,
+}
+
 impl<C> SystemClock<C> {
     /// A clock that starts from [`NOT_BEFORE`] when it is first read, and runs as the counter does.
     pub const fn new(counter: C) -> Self {
@@ -93,6 +104,14 @@ impl<C: Clock<T: Into<u64>>> SystemClock<C> {
     /// A pulse per second came when the counter showed `at` ([`SoftwareClock::pulse`]).
     pub fn pulse(&self, at: Instant) {
         self.change(|_, timex| timex.pulse(at));
+    }
+
+    /// Reads the clock, and says how far off it may be.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let (now, status) = critical_section::with(|_| (self.now(), self.status()));
+        let synced = status.is_some_and(|status| status.synced);
+        Reading { time: now.wall, bound: status.map(|status| status.max_error), synced }
     }
 
     /// How good the clock is: as it was told last, the greatest error grown since as a clock may
@@ -307,6 +326,7 @@ mod tests {
     fn an_old_status_is_worth_less() {
         let clock = clock(1);
         assert_eq!(clock.status(), None);
+        assert_eq!(clock.read(), Reading { time: NOT_BEFORE, bound: None, synced: false });
         let status = ClockStatus {
             synced: true,
             max_error: Span::from_millis(2),
@@ -317,5 +337,8 @@ mod tests {
         clock.counter.advance(100_000);
         let grown = ClockStatus { max_error: Span::from_micros(3_500), ..status };
         assert_eq!(clock.status(), Some(grown));
+        let reading = clock.read();
+        assert_eq!((reading.bound, reading.synced), (Some(grown.max_error), true));
+        assert_eq!(reading.time, clock.now().wall);
     }
 }

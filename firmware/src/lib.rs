@@ -16,23 +16,26 @@
 //! A main loop starts the clock from the real-time clock ([`rtc::start`]), makes a [`net::Stack`]
 //! and an [`App`] of it, adds peers, and then calls [`App::poll`] until it would block, sleeping
 //! until [`App::poll_at`] or the device's interrupt. `boards/mps3-an524` is such a program.
-//! What a board brings: a device ([`net::Stamping`]), a counter (`embedded_time::Clock`), a
+//! What a board brings: a device ([`net::Driver`]), a counter (`embedded_time::Clock`), a
 //! real-time clock ([`rtc::SecondCounter`], or `hal::Rtc` itself) and entropy.
 //!
 //! # What it decides
 //!
-//! Which port a query leaves from and when it left, when a datagram came, how often the counter
+//! Which servers are asked ([`App::add_peer`], [`App::add_fallback`], those that DHCP names), which
+//! port a query leaves from and when it left, when a datagram came, how often the counter
 //! has wrapped, what a reading of the real-time clock is worth at boot and when it is set, and
 //! when the loop has to come back.
 //!
 //! # What it never does
 //!
 //! It judges neither packets nor time (that is the core's), waits or blocks, reads a register, or
-//! panics on what comes from the network. Not yet: DHCP, DNS, holdover, a store.
+//! panics on what comes from the network. Not yet: holdover, a
+//! store.
 //!
 //! # Dependencies
 //!
-//! - `smoltcp`: Ethernet or plain IP, ARP and neighbour discovery, UDP.
+//! - `smoltcp`: Ethernet or plain IP, ARP and neighbour discovery, UDP, DHCP, DNS, addresses by
+//!   router advertisements.
 //! - `embedded-time`: its `Clock` is what the free-running counter is behind.
 //! - `critical-section`: the clock can be read from an interrupt.
 //! - `nb`: "not yet" without blocking.
@@ -53,5 +56,6 @@ mod counter;
 mod log;
 pub mod net;
 pub mod rtc;
+mod servers;
 
 pub use app::{App, Error};

@@ -1,6 +1,10 @@
-//! Events on the firmware's log, at the levels of the appliance's log reference.
+//! Events on the firmware's log, at the levels of the appliance's log reference; and the state, for
+//! whoever asks at the serial line.
 
+use truechimer_core::Snapshot;
 use truechimer_core::event::{Event, Level, Profile};
+
+use crate::clock::Reading;
 
 /// Logs `event`.
 pub(crate) fn event(event: &Event<'_>) {
@@ -9,5 +13,28 @@ pub(crate) fn event(event: &Event<'_>) {
         Level::Info => defmt::info!("{}", event),
         Level::Warning => defmt::warn!("{}", event),
         Level::Error | Level::Critical => defmt::error!("{}", event),
+    }
+}
+
+/// Logs what is known: a line of the clock, and one of each peer.
+pub(crate) fn status(snapshot: &Snapshot<'_>, reading: &Reading) {
+    let bound = reading.bound.map(|bound| bound.as_nanos() / 1_000);
+    defmt::info!(
+        "status: time {=i64}.{=u32:09} s, within {} us, synced {=bool}, stratum {=u8}, frequency {=f64} ppm",
+        reading.time.unix_secs(),
+        reading.time.subsec_nanos(),
+        bound,
+        reading.synced,
+        snapshot.system.stratum,
+        snapshot.frequency.as_ppm(),
+    );
+    for peer in snapshot.peers() {
+        defmt::info!(
+            "peer {}: reach {=u8:08b}, every {=i64} s, {}",
+            peer.address.map(|address| address.ip()),
+            peer.reach,
+            peer.interval.as_nanos() / 1_000_000_000,
+            defmt::Debug2Format(&peer.standing),
+        );
     }
 }

@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use smoltcp::iface::{self, Interface, SocketStorage};
+use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{EthernetAddress, IpCidr};
 use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Buffers, Stack, Unstamped};
+use truechimer_firmware::net::{Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped};
 use truechimer_firmware::{App, rtc};
 
 use cable::{Port, Seconds, Shared, Timer};
@@ -43,19 +43,20 @@ fn host(
     rtc: Option<Seconds>,
     config: &Config,
 ) -> Host {
-    let mut port = Port { world: world.clone(), end };
-    let hardware = EthernetAddress([2, 0, 0, 0, 0, end as u8]);
-    let now = smoltcp::time::Instant::ZERO;
-    let mut interface = Interface::new(iface::Config::new(hardware.into()), &mut port, now);
-    interface.update_ip_addrs(|addresses| {
+    let port = Port { world: world.clone(), end };
+    let hardware = EthernetAddress([2, 0, 0, 0, 0, end as u8]).into();
+    let addressing = Addressing { hardware, ipv4: Ipv4::None, slaac: false, resolver: None };
+    let places = PEERS + OTHER_SOCKETS;
+    let storage = Vec::leak((0..places).map(|_| SocketStorage::EMPTY).collect());
+    let buffers = Box::leak(Box::new(Buffers::new()));
+    let seed = [end as u8; 32];
+    let mut stack =
+        Stack::new(Unstamped(port), &addressing, storage, buffers, clock, seed).unwrap();
+    stack.interface.update_ip_addrs(|addresses| {
         let [v4, v6] = ADDRESSES[end];
         addresses.push(IpCidr::new(v4.into(), 24)).unwrap();
         addresses.push(IpCidr::new(v6.into(), 64)).unwrap();
     });
-    let storage = Vec::leak((0..=PEERS).map(|_| SocketStorage::EMPTY).collect());
-    let buffers = Box::leak(Box::new(Buffers::new()));
-    let stack =
-        Stack::new(interface, Unstamped(port), storage, buffers, clock, [end as u8; 32]).unwrap();
     App::new(stack, rtc, config)
 }
 
@@ -215,6 +216,8 @@ fn a_host_with_nothing_to_do_wakes_before_its_counter_has_turned() {
     let world = Shared::default();
     let clock = clock(&world, FreqOffset::ZERO);
     let mut host = host(&world, 0, clock, None, &Config::default());
+    // It has found its link.
+    assert_eq!(host.poll(), Err(nb::Error::WouldBlock));
     for _ in 0..100 {
         assert_eq!(host.poll(), Err(nb::Error::WouldBlock));
         let ahead = host.poll_at() - clock.mono();

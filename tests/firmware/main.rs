@@ -13,6 +13,10 @@ fn main() {
         on_board("on_board::the_rtc_lost_its_power", real_time::the_rtc_lost_its_power),
         on_board("on_board::the_rtc_is_past_2036", real_time::the_rtc_is_past_2036),
         on_board("on_board::the_rtc_has_the_time", real_time::the_rtc_has_the_time),
+        on_board("on_board::its_address_is_static", real_time::its_address_is_static),
+        on_board("on_board::a_server_is_kissed_off", real_time::a_server_is_kissed_off),
+        on_board("on_board::a_leap_second_is_announced", real_time::a_leap_second_is_announced),
+        on_board("on_board::its_status_is_asked_for", real_time::its_status_is_asked_for),
     ];
     // Two emulators at a time disturb one another.
     conclude(trials, 1);

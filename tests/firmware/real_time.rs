@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use truechimer_tests::board::{Answer, Board};
-use truechimer_tests::fake::FakeServer;
+use truechimer_tests::fake::{Datagram, FakeServer, Reply};
 
 /// How far the board may be off beyond what cannot be told, half of the way to it and back, s. It
 /// is a tenth of this on a machine with nothing else to do.
@@ -51,5 +51,51 @@ pub fn the_rtc_has_the_time() -> Result<()> {
     board.wait_for_line("started from the real-time clock")?;
     let answer = has_time(&board)?;
     ensure!(answer.leap == 3, "{answer:?}");
+    Ok(())
+}
+
+pub fn its_address_is_static() -> Result<()> {
+    let server = FakeServer::honest()?;
+    let address = ["address=10.0.2.15/24".to_owned(), "router=10.0.2.2".to_owned()];
+    let settings = [&address[..], &[peer(&server)]].concat();
+    let mut board = Board::start(WRONG, &settings)?;
+    board.wait_for_line("clock is now synced")?;
+    has_time(&board)?;
+    Ok(())
+}
+
+/// A server that asks to be left alone is, and one that is right is followed.
+pub fn a_server_is_kissed_off() -> Result<()> {
+    let rude =
+        FakeServer::start(|query| vec![Datagram::FromHere(Reply::kiss(query, *b"DENY").emit())])?;
+    let server = FakeServer::honest()?;
+    let mut board = Board::start(WRONG, &[peer(&rude), peer(&server)])?;
+    board.wait_for_line("DENY")?;
+    board.wait_for_line("clock is now synced")?;
+    has_time(&board)?;
+    ensure!(rude.queries() == 1, "{} queries", rude.queries());
+    Ok(())
+}
+
+/// It passes on what its server says of the end of the day.
+pub fn a_leap_second_is_announced() -> Result<()> {
+    let server = FakeServer::start(|query| {
+        vec![Datagram::FromHere(Reply { leap: 1, ..Reply::honest(query) }.emit())]
+    })?;
+    let mut board = Board::start(WRONG, &[peer(&server)])?;
+    board.wait_for_line("clock is now synced")?;
+    let answer = has_time(&board)?;
+    ensure!(answer.leap == 1, "{answer:?}");
+    Ok(())
+}
+
+pub fn its_status_is_asked_for() -> Result<()> {
+    let server = FakeServer::honest()?;
+    let mut board = Board::start(WRONG, &[peer(&server)])?;
+    board.wait_for_line("clock is now synced")?;
+    board.type_in("?")?;
+    let status = board.wait_for_line("status: time")?;
+    ensure!(status.contains("synced true, stratum 2"), "{status}");
+    board.wait_for_line("peer Some(10.0.2.2): reach 00001111, every 16 s, Selected")?;
     Ok(())
 }

@@ -7,7 +7,7 @@
 //! # Stamps
 //!
 //! Frames are polled in one at a time. Their stamps are the device's where it takes any
-//! ([`Stamping`]). Else a datagram's receive stamp is the counter just before its frame was taken
+//! ([`Driver`]). Else a datagram's receive stamp is the counter just before its frame was taken
 //! from the device, so it is late by the time from the frame's arrival to that poll: wake the main
 //! loop from the device's interrupt; and a query's transmit stamp is the counter just after its
 //! frame was given to the device.
@@ -17,7 +17,10 @@
 //! ([`DatagramSocket::departed`]). An answer that would have to wait is dropped instead, for the
 //! time in it would be wrong by then; the next question of the same client finds its address known.
 
-mod device;
+mod addressing;
+mod dhcp;
+mod driver;
+mod names;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use embedded_time::Clock;
 use smoltcp::iface::{Interface, PollIngressSingleResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::{Socket, udp};
+use smoltcp::socket::{Socket, dns, udp};
 use smoltcp::time::Instant as NetInstant;
 use smoltcp::wire::IpAddress;
 use truechimer_core::PeerId;
@@ -37,13 +40,25 @@ use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 use truechimer_core::units::{Instant, Span};
 
 use crate::clock::SystemClock;
-pub use device::{Stamping, Unstamped};
+pub use addressing::{Addressing, Ipv4};
+pub use dhcp::TimeServers;
+pub use driver::{Driver, Unstamped};
+pub use names::Addresses;
 pub use storage::Buffers;
+
+use self::dhcp::Lease;
+pub(crate) use self::dhcp::NewAddress;
+use self::names::Names;
 
 /// The port of NTP (RFC 5905 §7.2).
 const NTP_PORT: u16 = 123;
 /// Queries leave from this port on: the dynamic ones (RFC 6335 §6).
 const FIRST_DYNAMIC_PORT: u16 = 0xC000;
+/// Sockets besides the peers': for serving time, DHCP and DNS.
+pub const OTHER_SOCKETS: usize = 3;
+/// Between two looks whether there is a link.
+const LINK_INTERVAL: Span = Span::from_secs(1);
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// Frames polled in before others have their turn, so that a flood does not hold them up.
 const BATCH: usize = 32;
 
@@ -71,7 +86,7 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The storage that was given has fewer than `PEERS` + 1 free places for sockets.
+/// The storage that was given has fewer than `PEERS` + [`OTHER_SOCKETS`] free places for sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFewSockets;
 
@@ -88,12 +103,41 @@ pub struct Stack<'a, D, C, const PEERS: usize> {
     asked: Option<IpAddress>,
     /// The last batch ended before the frames did.
     backlog: bool,
+    dhcp: Option<SocketHandle>,
+    names: Names<PEERS>,
+    /// Whom DHCP is silent about.
+    resolver: Option<IpAddress>,
+    link: Link,
+    /// When routers had advertised something new last, as smoltcp has it.
+    advertised: NetInstant,
     clock: &'a SystemClock<C>,
     rng: ChaCha8Rng,
 }
 
+/// Whether there is one, as it was found, and when to look again.
+#[derive(Debug)]
+struct Link {
+    is_up: bool,
+    /// That is yet to be told.
+    is_new: bool,
+    due: Instant,
+}
+
+/// What the network has come to know.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Who could not be reached may be now, by either family.
+    Reachable { ipv4: bool, ipv6: bool },
+    /// DHCP has named these servers of time, with another address or the same.
+    Leased(TimeServers, NewAddress),
+    /// A name has these addresses.
+    Resolved(PeerId, Addresses),
+}
+
 #[derive(Debug)]
 struct PeerSocket {
+    /// Whose query it was that left last.
+    id: PeerId,
     handle: SocketHandle,
     departure: Departure,
     /// The address that its query left from.
@@ -109,15 +153,15 @@ enum Departure {
     Left(Instant),
 }
 
-impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
-    /// Opens the sockets, `PEERS` + 1 of them, in `storage`. `seed` must be unpredictable to
-    /// whoever can send datagrams here.
+impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
+    /// Opens the sockets, `PEERS` + [`OTHER_SOCKETS`] of them, in `storage`. `seed` must be
+    /// unpredictable to whoever can send datagrams here.
     ///
     /// # Errors
     /// `storage` is too short.
     pub fn new(
-        interface: Interface,
-        device: D,
+        mut device: D,
+        addressing: &Addressing,
         storage: &'a mut [SocketStorage<'a>],
         buffers: &'a mut Buffers<PEERS>,
         clock: &'a SystemClock<C>,
@@ -125,16 +169,22 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
     ) -> Result<Self, TooFewSockets> {
         let places = storage.len();
         let mut sockets = SocketSet::new(storage);
-        if places.saturating_sub(sockets.iter().count()) <= PEERS {
+        if places.saturating_sub(sockets.iter().count()) < PEERS + OTHER_SOCKETS {
             return Err(TooFewSockets);
         }
-        let Buffers { peers, listener } = buffers;
+        let Buffers { peers, listener, lease, question } = buffers;
         let peers = peers.each_mut().map(|buffer| PeerSocket {
+            id: PeerId(0),
             handle: sockets.add(buffer.socket()),
             departure: Departure::Told,
             served_at: None,
         });
         let listener = sockets.add(listener.socket());
+        let names = Names::new(sockets.add(dns::Socket::new(&[], &mut question[..])));
+        names.ask_at(&mut sockets, addressing.resolver);
+        let dhcp = (addressing.ipv4 == Ipv4::Dhcp).then(|| sockets.add(dhcp::socket(lease)));
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let interface = addressing.interface(&mut device, rng.next_u64());
         let mut stack = Self {
             interface,
             device,
@@ -143,8 +193,13 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
             listener,
             asked: None,
             backlog: false,
+            dhcp,
+            names,
+            resolver: addressing.resolver,
+            link: Link { is_up: false, is_new: false, due: Instant::default() },
+            advertised: NetInstant::ZERO,
             clock,
-            rng: ChaCha8Rng::from_seed(seed),
+            rng,
         };
         stack.listener = stack.reopen(listener, NTP_PORT);
         Ok(stack)
@@ -156,7 +211,56 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
         if self.backlog {
             return Some(now);
         }
-        self.interface.poll_at(to_net(now), &self.sockets).map(from_net)
+        // What cannot leave would be due at once, again and again.
+        let interface = self.interface.poll_at(to_net(now), &self.sockets);
+        let interface = interface.filter(|_| self.link.is_up).map(from_net);
+        interface.into_iter().chain([self.link.due]).min()
+    }
+
+    /// Whether addresses come from a DHCP server.
+    pub(crate) const fn has_dhcp(&self) -> bool {
+        self.dhcp.is_some()
+    }
+
+    /// Orders the addresses of a name; they come as a [`Change`].
+    pub(crate) fn look_up(&mut self, peer: PeerId, name: &'static str) {
+        self.names.look_up(peer, name);
+    }
+
+    /// What has changed since; to be called until nothing has.
+    pub(crate) fn change(&mut self) -> Option<Change> {
+        if core::mem::take(&mut self.link.is_new) {
+            return Some(Change::Reachable { ipv4: self.dhcp.is_none(), ipv6: true });
+        }
+        let lease =
+            self.dhcp.and_then(|dhcp| dhcp::poll(dhcp, &mut self.sockets, &mut self.interface));
+        if let Some(Lease::Granted { resolver, servers, new_address }) = lease {
+            self.names.ask_at(&mut self.sockets, resolver.or(self.resolver));
+            return Some(Change::Leased(servers, new_address));
+        }
+        let advertised = self.interface.slaac_updated_at();
+        if advertised != self.advertised {
+            self.advertised = advertised;
+            return Some(Change::Reachable { ipv4: false, ipv6: true });
+        }
+        let (peer, addresses) = self.names.poll(&mut self.sockets, &mut self.interface)?;
+        Some(Change::Resolved(peer, addresses))
+    }
+
+    /// Looks whether there is a link, if that is due. A new one may lead to another network.
+    fn look_at_link(&mut self) {
+        let now = self.clock.mono();
+        if now < self.link.due {
+            return;
+        }
+        let found = self.device.has_link();
+        let is_up = found.unwrap_or(true);
+        let is_new = is_up && !self.link.is_up;
+        let due = found.map_or(NEVER, |_| now + LINK_INTERVAL);
+        self.link = Link { is_up, is_new: is_new || self.link.is_new, due };
+        if let Some(dhcp) = self.dhcp.filter(|_| is_new) {
+            dhcp::restart(dhcp, &mut self.sockets);
+        }
     }
 
     pub(crate) fn clock(&self) -> &'a SystemClock<C> {
@@ -168,6 +272,11 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         seed
+    }
+
+    /// Where a peer's socket is, which the next peer of that place takes over.
+    fn place(peer: PeerId) -> usize {
+        usize::from(peer.0).checked_rem(PEERS).unwrap_or_default()
     }
 
     /// Binds an emptied socket to `port`. In the set it becomes a new one, which no neighbour
@@ -237,8 +346,7 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
 
     /// Takes the datagram of the frame that was polled in at `at`.
     fn take(&mut self, at: Instant, buffer: &mut [u8]) -> Option<Received> {
-        let channels = (0..).map(PeerId).map(Channel::Peer);
-        let peers = self.peers.iter().map(|peer| peer.handle).zip(channels);
+        let peers = self.peers.iter().map(|peer| (peer.handle, Channel::Peer(peer.id)));
         let all = [(self.listener, Channel::Listener(0))].into_iter().chain(peers);
         for (handle, channel) in all {
             let Ok((bytes, meta)) = self.sockets.get_mut::<udp::Socket>(handle).recv() else {
@@ -262,7 +370,7 @@ impl<'a, D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C
     }
 }
 
-impl<D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
+impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
     for Stack<'_, D, C, PEERS>
 {
     type Error = Error;
@@ -273,15 +381,15 @@ impl<D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<RawStamp, Error> {
-        let place = usize::from(peer.0);
+        let (id, place) = (peer, Self::place(peer));
         let handle = self.peers.get(place).ok_or(Error::NoSocket)?.handle;
         let port = self.free_port();
         let handle = self.reopen(handle, port);
         let served_at = self.interface.get_source_address(&to.ip().into()).map(IpAddr::from);
-        let sent = self.send(handle, to, None, u32::from(peer.0) + 1, datagram);
+        let sent = self.send(handle, to, None, place as u32 + 1, datagram);
         let departure = if sent.is_ok() { Departure::Waiting } else { Departure::Told };
         if let Some(peer) = self.peers.get_mut(place) {
-            *peer = PeerSocket { handle, departure, served_at };
+            *peer = PeerSocket { id, handle, departure, served_at };
         }
         sent?;
         self.egress();
@@ -290,13 +398,13 @@ impl<D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
     }
 
     fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
-        (0..).zip(&mut self.peers).find_map(|(place, peer)| {
-            peer.departed().map(|at| (PeerId(place), RawStamp::Counter(at)))
-        })
+        self.peers
+            .iter_mut()
+            .find_map(|peer| peer.departed().map(|at| (peer.id, RawStamp::Counter(at))))
     }
 
     fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
-        self.peers.get(usize::from(peer.0))?.served_at
+        self.peers.get(Self::place(peer))?.served_at
     }
 
     fn reply(&mut self, _: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {
@@ -311,6 +419,7 @@ impl<D: Stamping, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
 
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, Error> {
         self.backlog = false;
+        self.look_at_link();
         self.interface.poll_maintenance(to_net(self.clock.mono()));
         for _ in 0..BATCH {
             let at = self.clock.mono();

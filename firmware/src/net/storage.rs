@@ -3,6 +3,9 @@
 use smoltcp::socket::udp;
 use truechimer_core::wire::Header;
 
+use super::dhcp::Message;
+use super::names::Question;
+
 /// A longer datagram is dropped when it comes: no packet that is used or answered is.
 const LONGEST: usize = 1024;
 
@@ -12,13 +15,20 @@ const LONGEST: usize = 1024;
 pub struct Buffers<const PEERS: usize> {
     pub(super) peers: [Buffer; PEERS],
     pub(super) listener: Buffer,
+    pub(super) lease: Message,
+    pub(super) question: Question,
 }
 
 impl<const PEERS: usize> Buffers<PEERS> {
     /// Empty ones.
     #[must_use]
     pub const fn new() -> Self {
-        Self { peers: [Buffer::EMPTY; PEERS], listener: Buffer::EMPTY }
+        Self {
+            peers: [Buffer::EMPTY; PEERS],
+            listener: Buffer::EMPTY,
+            lease: Message::EMPTY,
+            question: [None],
+        }
     }
 }
 

@@ -5,6 +5,8 @@ mod ask;
 mod log;
 
 use std::fmt;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,6 +33,8 @@ const TARGET: &str = "thumbv8m.main-none-eabi";
 pub struct Board {
     process: Process,
     log: Log,
+    /// The socket behind which its serial line is.
+    typed: PathBuf,
     /// Of 127.0.0.1, where its port 123 is.
     port: u16,
     _directory: TempDir,
@@ -45,18 +49,23 @@ impl Board {
     pub fn start(time: Option<&str>, settings: &[String]) -> Result<Self> {
         let program = program()?;
         let (directory, port) = (scratch()?, free_port()?);
-        let serial = directory.path().join("serial");
+        let (serial, typed) = (directory.path().join("serial"), directory.path().join("typed"));
         let mut command = Command::new("qemu-system-arm");
         command.args(["-M", "mps3-an524", "-display", "none", "-monitor", "none"]);
         command.arg("-kernel").arg(&program);
-        command.args(["-serial", &format!("file:{}", serial.display())]);
+        let line = format!(
+            "socket,id=line,path={},server=on,wait=off,logfile={}",
+            typed.display(),
+            serial.display()
+        );
+        command.args(["-chardev", &line, "-serial", "chardev:line"]);
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
         command.args(["-nic", &format!("user,hostfwd=udp:127.0.0.1:{port}-:123")]);
         let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
         let semihosting = format!("enable=on,target=native,arg={PROGRAM}{words}");
         command.args(["-semihosting-config", &semihosting]);
         let process = Process::start(&mut command)?;
-        Ok(Self { process, log: Log::new(&program, serial)?, port, _directory: directory })
+        Ok(Self { process, log: Log::new(&program, serial)?, typed, port, _directory: directory })
     }
 
     /// Waits for a line of its log that contains `text`, and returns it.
@@ -68,6 +77,14 @@ impl Board {
             Ok(self.log.lines()?.iter().find(|line| line.contains(text)).cloned())
         });
         found.with_context(|| self.transcript())
+    }
+
+    /// Types at its serial line.
+    ///
+    /// # Errors
+    /// If there is nobody.
+    pub fn type_in(&self, text: &str) -> Result<()> {
+        Ok(UnixStream::connect(&self.typed)?.write_all(text.as_bytes())?)
     }
 
     /// What it has logged so far.

@@ -20,7 +20,7 @@ unsafe fn call(number: usize, block: usize) -> isize {
 }
 
 /// The command line, without the name of the program.
-pub fn arguments(buffer: &mut [u8; 256]) -> &str {
+pub fn arguments(buffer: &'static mut [u8; 256]) -> &'static str {
     let mut block = [buffer.as_mut_ptr() as usize, buffer.len()];
     // SAFETY: an address and a length, which come back.
     let found = unsafe { call(SYS_GET_CMDLINE, block.as_mut_ptr() as usize) } == 0;

@@ -12,7 +12,7 @@ use smoltcp::phy::{self, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::wire::EthernetAddress;
 use truechimer_core::units::Instant;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::Stamping;
+use truechimer_firmware::net::Driver;
 
 use crate::register::Registers;
 
@@ -107,15 +107,6 @@ impl<C: Clock<T: Into<u64>>> Lan9118<C> {
         LAN.write(INT_EN, RX_STATUS_LEVEL);
         let (received, sent) = ([0; FRAME], [0; FRAME]);
         Ok(Self { clock, received, sent, arrived: None, departed: None })
-    }
-
-    /// Whether there is a link.
-    pub fn is_up(&self) -> bool {
-        let status = write_mac(MII_ACC, PHY | BSR | MII_BUSY).and_then(|()| {
-            until(|| read_mac(MII_ACC).is_ok_and(|access| access & MII_BUSY == 0))?;
-            read_mac(MII_DATA)
-        });
-        status.is_ok_and(|status| status & LINK != 0)
     }
 
     /// Takes the frames off the FIFO until one is good, and returns its length.
@@ -213,13 +204,21 @@ impl<C: Clock<T: Into<u64>>> Device for Lan9118<C> {
     }
 }
 
-impl<C: Clock<T: Into<u64>>> Stamping for Lan9118<C> {
+impl<C: Clock<T: Into<u64>>> Driver for Lan9118<C> {
     fn arrived(&mut self) -> Option<Instant> {
         self.arrived.take()
     }
 
     fn departed(&mut self) -> Option<(u32, Instant)> {
         self.departed.take()
+    }
+
+    fn has_link(&mut self) -> Option<bool> {
+        let status = write_mac(MII_ACC, PHY | BSR | MII_BUSY).and_then(|()| {
+            until(|| read_mac(MII_ACC).is_ok_and(|access| access & MII_BUSY == 0))?;
+            read_mac(MII_DATA)
+        });
+        status.ok().map(|status| status & LINK != 0)
     }
 }
 

@@ -16,20 +16,20 @@ use core::panic::PanicInfo;
 
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::{entry, exception};
-use smoltcp::iface::{self, Interface, SocketStorage};
-use smoltcp::wire::{EthernetAddress, IpCidr};
+use smoltcp::iface::SocketStorage;
+use smoltcp::wire::EthernetAddress;
 use truechimer_core::config::Config;
 use truechimer_core::units::{Instant, Span};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Buffers, Stack};
+use truechimer_firmware::net::{Addressing, Buffers, OTHER_SOCKETS, Stack};
 use truechimer_firmware::rtc::{self, EdgeSearch};
 
 use crate::lan9118::Lan9118;
 use crate::pl031::Pl031;
 use crate::settings::Settings;
 use crate::timer::Counter;
-use crate::vectors::{ALARM_IRQ, ETHERNET_IRQ, Irq};
+use crate::vectors::{ALARM_IRQ, ETHERNET_IRQ, Irq, TYPED_IRQ};
 
 const PEERS: usize = 4;
 /// Locally administered.
@@ -39,45 +39,49 @@ static CLOCK: SystemClock<Counter> = SystemClock::new(Counter);
 
 #[entry]
 fn main() -> ! {
-    static mut SOCKETS: [SocketStorage<'static>; PEERS + 1] = [SocketStorage::EMPTY; PEERS + 1];
+    static mut SOCKETS: [SocketStorage<'static>; PEERS + OTHER_SOCKETS] =
+        [SocketStorage::EMPTY; PEERS + OTHER_SOCKETS];
     static mut BUFFERS: Buffers<PEERS> = Buffers::new();
+    static mut LINE: [u8; 256] = [0; 256];
 
     uart::start();
     Counter::start();
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let settings = Settings::read();
+    let settings = Settings::read(LINE);
 
     let mut rtc = EdgeSearch::new(Pl031, &CLOCK);
     let Ok(time) = nb::block!(rtc::start(&CLOCK, &mut rtc));
     defmt::info!("started from the real-time clock: {=i64} s", time.unix_secs());
 
-    let Ok(mut device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
-    if !device.is_up() {
-        defmt::warn!("no link");
-    }
-    for irq in [ALARM_IRQ, ETHERNET_IRQ] {
+    let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
+    for irq in [ALARM_IRQ, TYPED_IRQ, ETHERNET_IRQ] {
         // SAFETY: the handlers are there, and what they share is behind critical sections.
         unsafe { NVIC::unmask(Irq(irq)) };
     }
-    let mut config = iface::Config::new(HARDWARE.into());
-    config.random_seed = u64::from_le_bytes(seed[..8].try_into().unwrap_or_default());
-    let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
-    interface.update_ip_addrs(|ours| {
-        let _ = ours.push(IpCidr::Ipv4(settings.address));
-    });
-    let Ok(stack) = Stack::new(interface, device, SOCKETS, BUFFERS, &CLOCK, seed) else {
+    let addressing = Addressing {
+        hardware: HARDWARE.into(),
+        ipv4: settings.ipv4,
+        slaac: true,
+        resolver: settings.resolver,
+    };
+    let Ok(stack) = Stack::new(device, &addressing, SOCKETS, BUFFERS, &CLOCK, seed) else {
         stop("too few sockets");
     };
     let mut app = App::new(stack, Some(rtc), &Config::default());
-    for peer in &settings.peers {
-        if app.add_peer("peer", peer).is_err() {
+    for (name, peer) in &settings.peers {
+        if app.add_peer(name, peer).is_err() {
             defmt::warn!("too many peers");
         }
     }
     loop {
         match app.poll() {
             Ok(_) => {}
-            Err(nb::Error::WouldBlock) => sleep(app.poll_at()),
+            Err(nb::Error::WouldBlock) => {
+                if uart::typed() == Some(b'?') {
+                    app.log_status();
+                }
+                sleep(app.poll_at());
+            }
             Err(nb::Error::Other(error)) => defmt::warn!("{}", error),
         }
     }
@@ -107,6 +111,11 @@ fn stop(reason: &str) -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn ALARM() {
     timer::silence_alarm();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn TYPED() {
+    uart::silence();
 }
 
 #[unsafe(no_mangle)]

@@ -3,24 +3,25 @@
 use core::net::SocketAddr;
 
 use heapless::Vec;
-use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{IpAddress, Ipv4Address, Ipv4Cidr};
 use truechimer_core::config::PeerConfig;
+use truechimer_firmware::net::Ipv4;
 
 use crate::{PEERS, host};
 
 pub struct Settings {
-    /// `address=`: of the interface, with the length of its prefix.
-    pub address: Ipv4Cidr,
-    /// `peer=`, more than once: address and port of a server.
-    pub peers: Vec<PeerConfig, PEERS>,
+    /// `address=` with the length of its prefix, `router=`; DHCP without them.
+    pub ipv4: Ipv4,
+    /// `resolver=`: who looks names up.
+    pub resolver: Option<IpAddress>,
+    /// `peer=`, more than once: a name, or address and port of a server; and how it is asked.
+    pub peers: Vec<(&'static str, PeerConfig), PEERS>,
 }
 
 impl Settings {
-    pub fn read() -> Self {
-        let mut buffer = [0; 256];
-        let user_network = Ipv4Cidr::new(Ipv4Address::new(10, 0, 2, 15), 24);
-        let mut settings = Self { address: user_network, peers: Vec::new() };
-        for word in host::arguments(&mut buffer).split_whitespace() {
+    pub fn read(line: &'static mut [u8; 256]) -> Self {
+        let mut settings = Self { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new() };
+        for word in host::arguments(line).split_whitespace() {
             if settings.take(word).is_none() {
                 defmt::warn!("not understood: {=str}", word);
             }
@@ -28,16 +29,22 @@ impl Settings {
         settings
     }
 
-    fn take(&mut self, word: &str) -> Option<()> {
+    fn take(&mut self, word: &'static str) -> Option<()> {
         match word.split_once('=')? {
             ("address", address) => {
-                self.address = address.parse().ok()?;
+                let address: Ipv4Cidr = address.parse().ok()?;
+                self.ipv4 = Ipv4::Static { address, router: None };
             }
-            ("peer", address) => {
-                let address: SocketAddr = address.parse().ok()?;
-                let peer =
-                    PeerConfig { address: Some(address), min_poll: 4, ..PeerConfig::default() };
-                self.peers.push(peer).ok()?;
+            ("router", address) => {
+                let router: Ipv4Address = address.parse().ok()?;
+                let Ipv4::Static { router: known, .. } = &mut self.ipv4 else { return None };
+                *known = Some(router);
+            }
+            ("resolver", address) => self.resolver = Some(address.parse().ok()?),
+            ("peer", name) => {
+                let address: Option<SocketAddr> = name.parse().ok();
+                let peer = PeerConfig { address, min_poll: 4, ..PeerConfig::default() };
+                self.peers.push((name, peer)).ok()?;
             }
             _ => return None,
         }

@@ -2,6 +2,8 @@
 
 /// Of the alarm, CMSDK timer 1 of the subsystem.
 pub const ALARM_IRQ: usize = 4;
+/// Of what is typed at UART 0.
+pub const TYPED_IRQ: usize = 32;
 /// Of the Ethernet controller.
 pub const ETHERNET_IRQ: usize = 48;
 
@@ -13,6 +15,7 @@ union Vector {
 
 unsafe extern "C" {
     fn ALARM();
+    fn TYPED();
     fn ETHERNET();
 }
 
@@ -22,6 +25,7 @@ unsafe extern "C" {
 static __INTERRUPTS: [Vector; ETHERNET_IRQ + 1] = {
     let mut table = [Vector { reserved: 0 }; ETHERNET_IRQ + 1];
     table[ALARM_IRQ] = Vector { handler: ALARM };
+    table[TYPED_IRQ] = Vector { handler: TYPED };
     table[ETHERNET_IRQ] = Vector { handler: ETHERNET };
     table
 };
@@ -30,7 +34,7 @@ static __INTERRUPTS: [Vector; ETHERNET_IRQ + 1] = {
 #[derive(Clone, Copy)]
 pub struct Irq(pub usize);
 
-// SAFETY: only made of the two numbers above, which the controller has.
+// SAFETY: only made of the numbers above, which the controller has.
 unsafe impl cortex_m::interrupt::InterruptNumber for Irq {
     fn number(self) -> u16 {
         self.0 as u16

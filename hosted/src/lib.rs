@@ -4,7 +4,7 @@
 //! to one of its own, and to people.
 //!
 //! - [`daemon`]: the ntp engine, or all of `chimed -d`: one process on poll(2) around the core's run
-//!   loop. [`process`]: `chimed` in several processes.
+//!   loop. [`process`]: `chimed` in several processes. [`sandbox`]: what those give up.
 //! - [`clock`], [`net`], [`entropy`]: the core's `hal` traits for this host.
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
 //! - [`serve`]: the server's tables, and the workers that serve beside the engine's thread.
@@ -23,6 +23,7 @@
 //! - `nb`: the core's hardware traits. `heapless`: what is bounded by its type.
 //! - `serde`, `toml`, `serde_json`: configuration and control messages. `postcard`: those between
 //!   processes.
+//! - `caps`, `landlock`, `seccompiler`: what a process gives up on Linux.
 //! - `glob`: patterns in `include`.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
@@ -45,6 +46,7 @@ pub mod output;
 pub mod process;
 pub mod query;
 pub mod resolver;
+pub mod sandbox;
 pub mod serve;
 pub mod service;
 pub mod sys;

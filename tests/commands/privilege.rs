@@ -117,6 +117,8 @@ pub(crate) fn one_socket() -> Result<()> {
 }
 
 fn configure(directory: &Path, clock: &str, control: &Path, rest: &str) -> Result<String> {
-    let text = format!("clock = \"{clock}\"\ncontrol = \"{}\"\n{rest}", control.display());
+    // In a namespace there is nobody to become.
+    let text =
+        format!("clock = \"{clock}\"\nuser = \"\"\ncontrol = \"{}\"\n{rest}", control.display());
     write(directory, "chimed.toml", &text)
 }

@@ -2,20 +2,24 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use truechimer_tests::chimed::{Chimed, Status, server};
+use nix::unistd::{Pid, User};
+use truechimer_tests::chimed::{Chimed, Status, listen, server};
 use truechimer_tests::fake::FakeServer;
-use truechimer_tests::process::finish;
-use truechimer_tests::wait_for;
+use truechimer_tests::process::{Process, finish};
+use truechimer_tests::{binaries, free_port, scratch, wait_for, write};
 
 use super::{SOON, chimectl, chimed};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const NTP: &str = "chimed: ntp engine";
+/// Whether there are filters for this processor.
+const SECCOMP: bool =
+    cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
 const DNS: &str = "chimed: dns engine";
 
 /// A server with a name, asked at a fixed interval.
@@ -92,7 +96,7 @@ pub(crate) fn reloaded() -> Result<()> {
     ensure!(ended.stdout == "peers: 0 added, 1 removed, 0 changed, 1 as before\n", "{ended:?}");
     let file = chimed.rewrite("colour = 1\n")?;
     let ended = reload()?;
-    let told = format!("{file}:3:1: unknown key `colour`");
+    let told = format!("{file}:4:1: unknown key `colour`");
     ensure!(ended.code == Some(1) && ended.stderr.contains(&told), "{ended:?}");
     ensure!(chimed.peers()?.len() == 1, "{:?}", chimed.peers()?);
     Ok(())
@@ -179,6 +183,137 @@ pub(crate) fn without_the_parent() -> Result<()> {
     for message in ["ntp_dispatch_imsg in ntp engine: pipe closed", "fatal: exiting"] {
         chimed.process.wait_for_line(message, SOON)?;
     }
+    Ok(())
+}
+
+/// What the kernel says of each process, and what the daemon says.
+pub(crate) fn confined() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let configuration = format!("{}{}", named(fake.port), listen(free_port()?));
+    let chimed = Chimed::start_separated(&[], &configuration)?;
+    chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+    let parent = chimed.process.id();
+    let (ntp, dns) = (child(parent, NTP)?, child(parent, DNS)?);
+    let nobody = User::from_name("nobody")?.context("no nobody")?;
+    let own = |id: u32| format!("{id}\t{id}\t{id}\t{id}");
+    // CAP_KILL and CAP_SYS_TIME.
+    let some = format!("{:016x}", 1_u64 << 5 | 1 << 25);
+    let none = format!("{:016x}", 0);
+    for (id, uid, gid, capabilities) in [
+        (Pid::from_raw(parent.cast_signed()), 0, 0, &some),
+        (ntp, nobody.uid.as_raw(), nobody.gid.as_raw(), &none),
+        (dns, nobody.uid.as_raw(), nobody.gid.as_raw(), &none),
+    ] {
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        let seccomp = if SECCOMP { "2" } else { "0" };
+        for (field, expected) in [
+            ("Uid", own(uid).as_str()),
+            ("Gid", own(gid).as_str()),
+            ("CapInh", &none),
+            ("CapPrm", capabilities),
+            ("CapEff", capabilities),
+            ("CapBnd", capabilities),
+            ("CapAmb", &none),
+            ("NoNewPrivs", "1"),
+            ("Seccomp", seccomp),
+        ] {
+            let line = format!("{field}:\t{expected}\n");
+            ensure!(status.contains(&line), "{id}: no {line} in {status}");
+        }
+        for task in fs::read_dir(format!("/proc/{id}/task"))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            let alike = status.contains(&format!("Seccomp:\t{seccomp}\n"));
+            ensure!(alike && status.contains("NoNewPrivs:\t1\n"), "{id}: {status}");
+        }
+    }
+    let groups = fs::read_to_string(format!("/proc/{ntp}/status"))?;
+    ensure!(groups.contains(&format!("Groups:\t{} \n", nobody.gid)), "{groups}");
+    let root = fs::read_link(format!("/proc/{ntp}/root"))?;
+    let there = fs::read_dir(format!("/proc/{ntp}/root"))?.count();
+    ensure!(there == 0 && root.to_string_lossy().ends_with(" (deleted)"), "{}", root.display());
+
+    let status = chimed.status()?;
+    let told = |process: &str| {
+        let active = status.protections(process).into_iter();
+        // Not every kernel has it.
+        active.filter(|name| *name != "landlock").collect::<Vec<_>>()
+    };
+    let all = ["capabilities", "no-new-privileges"].into_iter().chain(SECCOMP.then_some("seccomp"));
+    let all: Vec<_> = all.collect();
+    ensure!(told("parent") == all, "{status:?}");
+    ensure!(told("dns engine") == [&["user"], &all[..]].concat(), "{status:?}");
+    ensure!(told("ntp engine") == [&["chroot", "user"], &all[..]].concat(), "{status:?}");
+    let table = finish(chimectl()?.arg("-s").arg(chimed.control()).arg("status"), SOON)?;
+    ensure!(table.stdout.contains("ntp engine       chroot, user, capabilities, "), "{table:?}");
+    Ok(())
+}
+
+/// Of the calls that a process makes once it is confined none fails but those that try that out.
+pub(crate) fn calls() -> Result<()> {
+    let (fake, directory, port) = (FakeServer::honest()?, scratch()?, free_port()?);
+    let traces = scratch()?;
+    let (trace, socket) = (traces.path().join("trace"), directory.path().join("control"));
+    let configure = |workers: u8| {
+        let text = format!(
+            "clock = \"software\"\nuser = \"nobody\"\ncontrol = \"{}\"\n[serve]\nworkers = \
+             {workers}\n{}{}",
+            socket.display(),
+            named(fake.port),
+            listen(port)
+        );
+        write(directory.path(), "chimed.toml", &text)
+    };
+    let file = configure(1)?;
+    let mut strace = Command::new("strace");
+    // A file for each process, so that lines stay whole.
+    strace.args(["-ff", "-qq", "-o"]).arg(&trace).arg(binaries::chimed()?);
+    let mut process = Process::start(strace.args(["-v", "-f", &file]))?;
+    process.wait_for_line("clock is now synced", LIMIT)?;
+    configure(2)?;
+    for question in [&["reload"][..], &["status"], &["server"], &["remove", "localhost:1"]] {
+        finish(chimectl()?.arg("-s").arg(&socket).args(question), SOON)?;
+    }
+    let ended = finish(chimed()?.args(["query", &format!("127.0.0.1:{port}")]), SOON)?;
+    ensure!(ended.code == Some(1) || ended.code == Some(0), "{ended:?}");
+    let (parent, _) = children(process.id())?.pop().context("strace runs nothing")?;
+    kill(parent, Signal::SIGTERM)?;
+    ensure!(process.wait(SOON)?.success());
+
+    let mut trace = String::new();
+    for file in fs::read_dir(traces.path())? {
+        trace += &fs::read_to_string(file?.path())?;
+    }
+    let refusals = ["(Operation not permitted)", "(Permission denied)"];
+    let refused = |line: &&str| refusals.iter().any(|refusal| line.ends_with(refusal));
+    let mut refused: Vec<_> = trace.lines().filter(refused).collect();
+    let engines = 2;
+    for (call, times) in [
+        ("setuid(0)", engines..=engines),
+        ("setgroups(1, [0])", engines..=engines),
+        ("chroot(\"/\")", engines + 1..=engines + 1),
+        ("unshare(0)", if SECCOMP { engines + 1..=engines + 1 } else { 0..=0 }),
+        // The parent has the control socket removed.
+        ("unlink", 1..=1),
+        // Without Landlock nothing of it is tried out.
+        ("openat(AT_FDCWD, \"/\", ", 0..=engines),
+        ("openat(AT_FDCWD, \"/dev/null\", ", 0..=1),
+    ] {
+        let tried = refused.extract_if(.., |line| line.contains(call)).count();
+        ensure!(times.contains(&tried), "{tried} times {call}");
+    }
+    ensure!(refused.is_empty(), "{refused:#?}");
+    ensure!(trace.contains("ENOSYS") == SECCOMP, "a thread was made without being asked about");
+    Ok(())
+}
+
+/// A user that there is not is named, before anything has started.
+pub(crate) fn nobody_to_be() -> Result<()> {
+    let directory = scratch()?;
+    let text = "clock = \"software\"\ncontrol = \"\"\nuser = \"no such user\"\n";
+    let file = write(directory.path(), "chimed.toml", text)?;
+    let ended = finish(chimed()?.args(["-f", &file]), SOON)?;
+    let told = "chimed: there is no user \"no such user\" for the engines to run as: ";
+    ensure!(ended.code == Some(1) && ended.stderr.starts_with(told), "{ended:?}");
     Ok(())
 }
 

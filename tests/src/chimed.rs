@@ -21,6 +21,17 @@ const FILE: &str = "chimed.toml";
 /// The clock that touches nothing.
 const SOFTWARE: &str = "software";
 
+/// A user that is everywhere, whom the engines become if the tests are run by root.
+const USER: &str = "nobody";
+
+/// How it runs.
+enum Mode {
+    /// `-d`.
+    SingleProcess,
+    /// Its engines as this user.
+    Separated(&'static str),
+}
+
 /// A running `chimed -v`, in one process (`-d`) unless it is to have several, with a software clock
 /// unless it can only watch the kernel's.
 #[derive(Debug)]
@@ -74,7 +85,7 @@ impl Chimed {
             command.envs(variables.iter().copied());
             command
         };
-        Self::run(command, &[], binaries::chimed()?, SOFTWARE, configuration)
+        Self::run(command, Mode::Separated(USER), binaries::chimed()?, SOFTWARE, configuration)
     }
 
     /// Starts it as several processes in a namespace with the kernel's clock, which it may not
@@ -84,7 +95,7 @@ impl Chimed {
     /// If it does not get ready.
     pub fn watch_separated_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
         let command = |program| namespace.command_without_clock(program);
-        Self::run(command, &[], binaries::chimed()?, "kernel", configuration)
+        Self::run(command, Mode::Separated(""), binaries::chimed()?, "kernel", configuration)
     }
 
     /// Starts it in a namespace.
@@ -132,21 +143,28 @@ impl Chimed {
         clock: &str,
         configuration: &str,
     ) -> Result<Self> {
-        Self::run(command, &["-d"], program, clock, configuration)
+        Self::run(command, Mode::SingleProcess, program, clock, configuration)
     }
 
     fn run(
         command: impl FnOnce(PathBuf) -> Command,
-        mode: &[&str],
+        mode: Mode,
         program: PathBuf,
         clock: &str,
         configuration: &str,
     ) -> Result<Self> {
         let directory = scratch()?;
         let socket = directory.path().join("chimed.sock");
-        let head = format!("clock = \"{clock}\"\ncontrol = \"{}\"\n", socket.display());
+        let mut head = format!("clock = \"{clock}\"\ncontrol = \"{}\"\n", socket.display());
+        let option = match mode {
+            Mode::SingleProcess => Some("-d"),
+            Mode::Separated(user) => {
+                head += &format!("user = \"{user}\"\n");
+                None
+            }
+        };
         let file = write(directory.path(), FILE, &(head.clone() + configuration))?;
-        let mut process = Process::start(command(program).args(mode).args(["-v", "-f", &file]))?;
+        let mut process = Process::start(command(program).args(option).args(["-v", "-f", &file]))?;
         process.wait_for_line("ntp engine ready", START_LIMIT)?;
         Ok(Self { process, socket, directory, head })
     }
@@ -263,6 +281,13 @@ impl Status {
     /// If it does not say.
     pub fn is_controlled(&self) -> Result<bool> {
         self.0["controlled"].as_bool().with_context(|| format!("no `controlled` in {}", self.0))
+    }
+
+    /// What a process can do no more, of several.
+    #[must_use]
+    pub fn protections(&self, process: &str) -> Vec<&str> {
+        let list = self.0["protections"][process].as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).collect()
     }
 
     /// How many datagrams of clients got no answer for a reason.

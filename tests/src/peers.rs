@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -42,6 +43,8 @@ pub enum Need {
     SystemdAnalyze,
     /// A [`Namespace`], on a system that allows them.
     Namespace,
+    /// To be root.
+    Root,
     /// A [`Guest`](crate::guest::Guest), on a machine that can run its programs.
     Guest,
 }
@@ -64,6 +67,7 @@ impl Need {
                 output(Command::new("systemd-analyze").arg("--version")).is_ok()
             }
             Self::Namespace => Namespace::is_available(),
+            Self::Root => geteuid().is_root(),
             Self::Guest => guest::is_available(),
         }
     }
@@ -73,7 +77,7 @@ impl Need {
     pub fn can_be_installed(self) -> bool {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
-            Self::Namespace | Self::SystemdAnalyze => false,
+            Self::Namespace | Self::SystemdAnalyze | Self::Root => false,
             Self::Guest => guest::RUNS_PROGRAMS,
             _ => true,
         }
@@ -96,6 +100,7 @@ impl fmt::Display for Need {
             Self::Groff => "groff",
             Self::SystemdAnalyze => return f.write_str("this system has no systemd-analyze"),
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
+            Self::Root => return f.write_str("only root may try it"),
             Self::Guest if !self.can_be_installed() => {
                 return f.write_str("the guest takes programs for x86-64 Linux with glibc");
             }

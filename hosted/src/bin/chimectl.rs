@@ -155,6 +155,9 @@ fn show_status(status: &Status) -> String {
     if let Some(error) = status.clock_error {
         row("to host clock", &micros(Some(error)));
     }
+    for (process, protections) in &status.protections {
+        row(process, &protections.join(", "));
+    }
     if !status.listening.is_empty() {
         row("serving on", &status.listening.join(", "));
         row("served", &format_args!("{} of {} requests", status.answers, status.requests));

@@ -80,7 +80,7 @@ fn run_in_one_process(args: DaemonArgs) -> anyhow::Result<ExitCode> {
         ServiceManager::default()
     });
     let superior = Superior::Operator(Some(args.origin));
-    let daemon = Daemon::start_under(superior, &config, log);
+    let daemon = Daemon::start_under(superior, &config, log, |_| Ok(()));
     daemon.context("cannot start")?.run(&mut service)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -78,6 +78,7 @@ impl Config {
             clock,
             discipline,
             control,
+            user,
             step_threshold,
             step_limit,
             panic_threshold,
@@ -103,6 +104,7 @@ impl Config {
                 },
             ),
             ("control", control.unwrap_or_default().into()),
+            ("user", user.clone().unwrap_or_default().into()),
             ("step_threshold", step_threshold.as_secs_f64().into()),
             (
                 "step",

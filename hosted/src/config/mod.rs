@@ -39,6 +39,8 @@ pub const DEFAULT_CONTROL: &str = if cfg!(target_os = "linux") {
 } else {
     "/var/run/chimed/chimed.sock"
 };
+/// Whom the engines become unless the file says otherwise, as OpenNTPD's.
+pub const DEFAULT_USER: &str = "_ntp";
 /// How many addresses of a pool are used unless the file says otherwise, as ntpd and chrony do.
 pub const DEFAULT_POOL_COUNT: u8 = 4;
 /// The most addresses of one pool.
@@ -67,6 +69,8 @@ pub struct Config {
     pub discipline: DisciplineMode,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
+    /// Whom the engines become if they may; `None` to stay who chimed was started as.
+    pub user: Option<String>,
     /// A correction that may be a step is one if it is greater than this: 1 ns to 10^9 s.
     pub step_threshold: Span,
     /// So many corrections, the first ones, may be steps; all if `None`.
@@ -156,6 +160,7 @@ impl Default for Config {
             clock: ClockKind::default(),
             discipline: engine.discipline,
             control: Some(DEFAULT_CONTROL.into()),
+            user: Some(DEFAULT_USER.to_owned()),
             step_threshold: engine.step_threshold,
             step_limit: engine.step_limit,
             panic_threshold: engine.panic_threshold,
@@ -206,6 +211,15 @@ impl Config {
     /// contradicts another; if a file that is included cannot be read.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
         tables::parse(&include::gather(error::Source::new(text, name))?)
+    }
+
+    /// Reads what [`to_toml`](Self::to_toml) made in another process; no file is looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        tables::parse(&error::Source::new(text, "configuration of the parent"))
     }
 
     /// How many peers there are to be: a place for each server and each member of a pool.

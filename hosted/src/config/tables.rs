@@ -48,6 +48,7 @@ struct File {
     clock: Option<Spanned<String>>,
     discipline: Option<Spanned<String>>,
     control: Option<String>,
+    user: Option<String>,
     step_threshold: Number<f64>,
     step: WordOrNumber<i64>,
     panic_threshold: WordOrNumber<f64>,
@@ -165,6 +166,9 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     }
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
+    }
+    if let Some(user) = file.user {
+        config.user = Some(user).filter(|user| !user.is_empty());
     }
     if let Some(secs) = source.in_range("step_threshold", &file.step_threshold, THRESHOLD)? {
         config.step_threshold = Span::from_secs_f64(secs);

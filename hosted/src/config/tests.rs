@@ -7,6 +7,7 @@ const FULL: &str = r#"
 clock = "software"
 discipline = "kernel"
 control = ""
+user = "nobody"
 step_threshold = 2
 step = 3
 panic_threshold = "never"
@@ -76,6 +77,7 @@ fn every_key() {
         clock: ClockKind::Software,
         discipline: DisciplineMode::Kernel,
         control: None,
+        user: Some("nobody".to_owned()),
         step_threshold: Span::from_secs(2),
         step_limit: Some(3),
         panic_threshold: None,

@@ -132,6 +132,9 @@ pub struct Status {
     pub answers: u64,
     /// Those that were not, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What each process can do no more, by its name; nothing if there is one process. `user`,
+    /// `chroot`, `capabilities`, `no-new-privileges`, `landlock`, `seccomp`, `pledge`, `unveil`.
+    pub protections: BTreeMap<String, Vec<String>>,
     /// Times that the main loop woke up.
     pub polls: u64,
     /// Since the start, in seconds.

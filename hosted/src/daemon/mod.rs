@@ -13,6 +13,7 @@ mod superior;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -37,6 +38,7 @@ use crate::log::Log;
 use crate::net::Sockets;
 use crate::process::link::Order;
 use crate::resolver::Resolver;
+use crate::sandbox::{Protection, SandboxError};
 use crate::serve::{self, Responder};
 use crate::service::{Notice, ServiceManager};
 use crate::sys::fault::{Call, fault};
@@ -73,6 +75,9 @@ pub enum DaemonError {
     /// There are no threads or descriptors left.
     #[error("cannot start workers: {0}")]
     Workers(io::Error),
+    /// It does not give up what it does not need.
+    #[error(transparent)]
+    Sandbox(SandboxError),
     /// poll(2) failed.
     #[error("poll failed: {0}")]
     Poll(Errno),
@@ -96,6 +101,8 @@ pub struct Daemon {
     lookups: Lookups,
     control: Option<Control>,
     log: Log,
+    /// Of each process, by its name.
+    protections: BTreeMap<String, Vec<String>>,
     polls: u64,
     started: HostInstant,
 }
@@ -106,15 +113,21 @@ impl Daemon {
     /// # Errors
     /// As [`start_under`](Self::start_under).
     pub fn start(config: &Config, log: Log) -> Result<Self, DaemonError> {
-        Self::start_under(Superior::default(), config, log)
+        Self::start_under(Superior::default(), config, log, |_| Ok(()))
     }
 
-    /// Binds the sockets and adds the peers.
+    /// Binds the sockets and adds the peers. When all is open, and before there is another thread,
+    /// `confine` gives up what is not needed from there on.
     ///
     /// # Errors
     /// What leaves nothing to run, or two daemons at one clock. A listen address or a control
     /// socket that cannot be had is logged.
-    pub fn start_under(superior: Superior, config: &Config, log: Log) -> Result<Self, DaemonError> {
+    pub fn start_under(
+        superior: Superior,
+        config: &Config,
+        log: Log,
+        confine: impl FnOnce(&Log) -> Result<(), SandboxError>,
+    ) -> Result<Self, DaemonError> {
         check_room(config, &log)?;
         let control = open_control(config, &log)?;
         let (clock, frequency, controlled) = open_clock(&superior, config, &log)?;
@@ -134,6 +147,7 @@ impl Daemon {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
         }
+        confine(&log).map_err(DaemonError::Sandbox)?;
         let mut node = Node::new(engine, serve::idle(serving::seed()?), sockets, clock);
         let serving = Serving::start(config, &mut node, whole)?;
         Ok(Self {
@@ -145,6 +159,7 @@ impl Daemon {
             lookups: Lookups::default(),
             control,
             log,
+            protections: BTreeMap::new(),
             polls: 0,
             started: HostInstant::now(),
         })
@@ -155,6 +170,13 @@ impl Daemon {
     pub fn with_resolver(mut self, resolver: Box<dyn Resolver>) -> Self {
         self.lookups = Lookups::new(resolver);
         self
+    }
+
+    /// How its processes are confined, by their names.
+    pub fn set_protections(&mut self, protections: Vec<(String, Vec<Protection>)>) {
+        let names = |active: Vec<Protection>| active.iter().map(Protection::to_string).collect();
+        let named = protections.into_iter().map(|(process, active)| (process, names(active)));
+        self.protections = named.collect();
     }
 
     /// Whether there is a control socket.
@@ -283,6 +305,7 @@ impl Daemon {
     fn serve_control(&mut self) {
         let Some(control) = &mut self.control else { return };
         let (polls, uptime) = (self.polls, self.started.elapsed());
+        let protections = &self.protections;
         let mut outputs = Vec::new();
         let mut parts = Parts {
             node: &mut self.node,
@@ -315,7 +338,7 @@ impl Daemon {
                 // The control socket answers itself what is asked of the log.
                 Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
                     let (node, names) = (&*parts.node, &*parts.names);
-                    let reporter = status::Reporter { node, names, polls, uptime };
+                    let reporter = status::Reporter { node, names, protections, polls, uptime };
                     return match command {
                         Command::Peers => Answer::Peers(reporter.peers(now)),
                         _ => {

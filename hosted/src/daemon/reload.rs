@@ -3,6 +3,7 @@
 //! Peers that are in both stay, with all that is known of them, and are asked as the new one says.
 //! Those that the operator added stay too, and come back to the configuration if it names them.
 
+use nix::errno::Errno;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::io::Output;
@@ -17,6 +18,9 @@ use crate::config::{ClockKind, Config, Loaded, MAX_PEERS, Server};
 use crate::control::Reloaded;
 use crate::log::Log;
 use crate::query::Target;
+
+/// Only root binds ports below.
+const PRIVILEGED: u16 = 1_024;
 
 /// What of a daemon follows the configuration.
 pub(super) struct Parts<'a> {
@@ -69,7 +73,12 @@ impl Parts<'_> {
             Ok(failures) => {
                 for (address, error) in failures {
                     self.log.event(&Event::BindFailed { address: address.ip() });
-                    done.warnings.push(format!("cannot serve on {address}: {error}"));
+                    done.warnings.push(match error {
+                        Errno::EACCES => format!(
+                            "cannot serve on {address} until chimed is started again, as root: {error}"
+                        ),
+                        _ => format!("cannot serve on {address}: {error}"),
+                    });
                 }
             }
             Err(error) => done.warnings.push(format!("nobody is served: {error}")),
@@ -80,11 +89,12 @@ impl Parts<'_> {
 
     /// What is decided at the start stays as it is, and is named if it should not.
     fn keep_fixed(&self, config: &mut Config, warnings: &mut Vec<String>) {
-        let Config { clock, discipline, control, software_clock, log, .. } = &*self.config;
+        let Config { clock, discipline, control, user, software_clock, log, .. } = &*self.config;
         let fixed = [
             ("clock", config.clock != *clock),
             ("discipline", config.discipline != *discipline),
             ("control", config.control != *control),
+            ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
             ("log", config.log != *log),
         ];
@@ -94,8 +104,17 @@ impl Parts<'_> {
         config.clock = *clock;
         config.discipline = *discipline;
         config.control.clone_from(control);
+        config.user.clone_from(user);
         config.software_clock = *software_clock;
         config.log = *log;
+        // Their sockets would be others, which a process that was root and is not cannot bind.
+        let workers = self.config.serve.workers;
+        let privileged = config.listen.iter().any(|listen| listen.port < PRIVILEGED);
+        if self.superior.is_parent() && privileged && config.serve.workers != workers {
+            let message = "serve.workers stays as it is until chimed is started again";
+            warnings.push(message.to_owned());
+            config.serve.workers = workers;
+        }
         if self.config.peers() == 0 && config.peers() > 0 && config.clock == ClockKind::Kernel {
             let message = "the kernel's clock is only watched until chimed is started again: there was \
                            no server or pool";

@@ -1,6 +1,7 @@
 //! Who serves time, and what they have done.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant as HostInstant;
 
 use nix::errno::Errno;
@@ -52,8 +53,16 @@ const fn fatal(error: Errno) -> Option<Event<'static>> {
     }
 }
 
+/// Opened once: in an empty root directory there is none.
+static URANDOM: Mutex<Option<Urandom>> = Mutex::new(None);
+
 pub(super) fn seed() -> Result<[u8; 32], DaemonError> {
-    Urandom::open().and_then(|mut urandom| urandom.seed()).map_err(DaemonError::Entropy)
+    let mut kept = URANDOM.lock().unwrap_or_else(PoisonError::into_inner);
+    let urandom = match &mut *kept {
+        Some(urandom) => urandom,
+        none => none.insert(Urandom::open().map_err(DaemonError::Entropy)?),
+    };
+    urandom.seed().map_err(DaemonError::Entropy)
 }
 
 /// The workers, if there are any, and what was done.

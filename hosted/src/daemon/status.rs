@@ -19,6 +19,7 @@ use crate::control::{Peer, Status};
 pub(super) struct Reporter<'a> {
     pub(super) node: &'a DaemonNode,
     pub(super) names: &'a Names,
+    pub(super) protections: &'a BTreeMap<String, Vec<String>>,
     pub(super) polls: u64,
     pub(super) uptime: Duration,
 }
@@ -63,6 +64,7 @@ impl Reporter<'_> {
             requests: served.received,
             answers: served.answered,
             refused: counts(&Refusal::NAMES, &served.refused),
+            protections: self.protections.clone(),
             polls: self.polls,
             uptime: self.uptime.as_secs_f64(),
         }

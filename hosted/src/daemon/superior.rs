@@ -36,6 +36,10 @@ impl Superior {
         }
     }
 
+    pub(super) const fn is_parent(&self) -> bool {
+        matches!(self, Self::Parent(_))
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors
@@ -46,7 +50,7 @@ impl Superior {
             Self::Operator(None) => Err("there is no file that it came from".to_owned()),
             Self::Parent(link) => {
                 let configuration = link.read_configuration()?;
-                let config = Config::parse(&configuration.toml, "the parent's configuration");
+                let config = Config::from_toml(&configuration.toml);
                 let config = config.map_err(|error| error.to_string())?;
                 Ok(Loaded { config, warnings: configuration.warnings })
             }

@@ -183,35 +183,39 @@ mod tests {
         let (ours, theirs) = ends();
         assert_eq!(theirs.try_receive(), Ok(None));
         let messages =
-            ["", "a", &"x".repeat(MAX_MESSAGE - 4)].map(|text| ToHelper::Start(text.into()));
+            ["", "a", &"x".repeat(MAX_MESSAGE - 5)].map(|text| ToHelper::Start(text.into(), None));
         for message in &messages {
             ours.send(message).unwrap();
         }
         for message in messages {
             assert_eq!(theirs.receive(), Ok(message));
         }
-        theirs.send(&FromHelper::Ready).unwrap();
-        assert_eq!(ours.try_receive(), Ok(Some(FromHelper::Ready)));
+        theirs.send(&FromHelper::Ready(Vec::new())).unwrap();
+        assert_eq!(ours.try_receive(), Ok(Some(FromHelper::Ready(Vec::new()))));
     }
 
     #[test]
     fn what_is_no_message_is_named() {
         let (ours, theirs) = ends();
-        for octets in [vec![0], vec![0, 1, b'a', b'b'], vec![0; MAX_MESSAGE + 10]] {
+        for octets in [vec![0], vec![0, 1, b'a', 0, b'b'], vec![0; MAX_MESSAGE + 10]] {
             send(ours.socket.as_raw_fd(), &octets, MsgFlags::empty()).unwrap();
             assert_eq!(theirs.receive(), Err(ChannelError::Invalid(Invalid("IMSG_START"))));
         }
-        let long = ToHelper::Start("x".repeat(MAX_MESSAGE));
+        let long = ToHelper::Start("x".repeat(MAX_MESSAGE), None);
         assert_eq!(ours.send(&long), Err(ChannelError::Invalid(Invalid("IMSG_START"))));
     }
 
     #[test]
     fn an_end_that_is_closed() {
         let (ours, theirs) = ends();
-        theirs.send(&FromHelper::Ready).unwrap();
+        theirs.send(&FromHelper::Ready(Vec::new())).unwrap();
         theirs.close();
-        assert_eq!(ours.send(&ToHelper::Start(String::new())), Err(ChannelError::Closed));
-        assert_eq!(ours.receive(), Ok(FromHelper::Ready), "what was said before is heard");
+        assert_eq!(ours.send(&ToHelper::Start(String::new(), None)), Err(ChannelError::Closed));
+        assert_eq!(
+            ours.receive(),
+            Ok(FromHelper::Ready(Vec::new())),
+            "what was said before is heard"
+        );
         assert_eq!(ours.receive(), Err(ChannelError::Closed));
         assert_eq!(ours.try_receive(), Err(ChannelError::Closed));
     }
@@ -219,7 +223,7 @@ mod tests {
     #[test]
     fn an_end_that_is_not_read_holds_nobody_up() {
         let (ours, _theirs) = ends();
-        let message = ToHelper::Start("x".repeat(1_000));
+        let message = ToHelper::Start("x".repeat(1_000), None);
         let sent = (0..10_000).take_while(|_| ours.try_send(&message).is_ok()).count();
         assert!((10..10_000).contains(&sent), "{sent}");
         assert_eq!(ours.try_send(&message), Err(ChannelError::Stuck));

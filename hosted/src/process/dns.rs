@@ -14,7 +14,9 @@ use super::leave_terminal;
 use super::message::{FromDns, FromHelper, ToDns, ToHelper};
 use crate::config::Config;
 use crate::log::Log;
+use crate::output;
 use crate::resolver::look_up;
+use crate::sandbox::{Work, confine};
 use crate::sys;
 use crate::sys::fault::{Call, fault};
 
@@ -25,14 +27,23 @@ type Asker = Channel<FromDns, ToDns>;
 
 pub(super) fn main(parent: OwnedFd, asker: OwnedFd) -> Result<ExitCode, Errno> {
     let (parent, asker) = (Parent::new(parent)?, Asker::new(asker)?);
-    let Ok(ToHelper::Start(text)) = parent.receive() else {
+    let Ok(ToHelper::Start(text, user)) = parent.receive() else {
         return Ok(ExitCode::FAILURE);
     };
-    let config = Config::parse(&text, "the parent's configuration").unwrap_or_default();
+    let config = Config::from_toml(&text).unwrap_or_default();
     let log = Log::new(&config.log);
     leave_terminal(&log)?;
     set_priority(&log);
-    if parent.send(&FromHelper::Ready).is_err() || serve(&parent, &asker, &log).is_err() {
+    let confined = confine(&Work::Dns, user.as_ref(), &log);
+    let protections = match confined {
+        Ok(protections) => protections,
+        Err(error) => {
+            output::fail("chimed", &format_args!("cannot start: {error}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let ready = parent.send(&FromHelper::Ready(protections));
+    if ready.is_err() || serve(&parent, &asker, &log).is_err() {
         return Ok(ExitCode::FAILURE);
     }
     // Until the ntp engine has ended too, and the parent closes the pair.
@@ -173,7 +184,7 @@ mod tests {
 
         let (one, other) = pair().unwrap();
         let (askee, asker) = (Channel::<FromHelper, ToDns>::new(one).unwrap(), Channel::new(other));
-        askee.send(&FromHelper::Ready).unwrap();
+        askee.send(&FromHelper::Ready(Vec::new())).unwrap();
         let lines = ["invalid IMSG_HOST_DNS received".to_owned()];
         assert_eq!(served(&parent, &asker.unwrap()), (Err(()), lines.to_vec()));
 

@@ -10,6 +10,7 @@ use truechimer_core::event::Event;
 use super::channel::{Channel, ChannelError};
 use super::codec::Message;
 use super::message::{Command, Configuration, Done, Opened, Start, ToNtp, ToParent};
+use crate::sandbox::Protection;
 use crate::service::Notice;
 
 /// The ntp engine's end of its pair. What fails there ends the process, when
@@ -52,13 +53,16 @@ impl Link {
         })
     }
 
-    /// Says that all is open and confined, and waits for the others.
-    pub(super) fn ready(&self, control: bool) -> bool {
-        self.ask(&ToParent::Ready { control }, |message| match message {
-            ToNtp::Run => Ok(()),
+    /// Says that all is open and confined, and waits for the others. They are confined as it says.
+    pub(super) fn ready(
+        &self,
+        control: bool,
+        protections: Vec<Protection>,
+    ) -> Option<Vec<(String, Vec<Protection>)>> {
+        self.ask(&ToParent::Ready { control, protections }, |message| match message {
+            ToNtp::Run(protections) => Ok(protections),
             other => Err(other),
         })
-        .is_some()
     }
 
     /// For the service manager. One that is not told in time only misses the news.
@@ -278,7 +282,7 @@ mod tests {
     fn an_answer_that_nobody_asked_for_ends_it() {
         let (link, parent) = ends();
         parent.send(&ToNtp::Stop).unwrap();
-        parent.send(&ToNtp::Run).unwrap();
+        parent.send(&ToNtp::Run(Vec::new())).unwrap();
         assert_eq!(link.order(), Ok(Some(Order::End)));
         assert_eq!(link.order(), Err(Event::InvalidMessage { message: "IMSG_RUN" }));
     }

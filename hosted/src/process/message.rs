@@ -12,6 +12,7 @@ use truechimer_core::units::{FreqOffset, Span};
 use super::codec::Message;
 use crate::clock::KernelClock;
 use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
+use crate::sandbox::{Protection, User};
 use crate::service::Notice;
 
 /// From the ntp engine to the parent.
@@ -30,6 +31,8 @@ pub enum ToParent {
     Ready {
         /// Whether there is a socket to be removed at the end.
         control: bool,
+        /// What it can do no more.
+        protections: Vec<Protection>,
     },
     /// For the service manager.
     Notice(Notice),
@@ -40,8 +43,8 @@ pub enum ToParent {
 pub enum ToNtp {
     /// The first message.
     Start(Start),
-    /// All processes are ready.
-    Run,
+    /// All processes are ready; by their names, what they can do no more.
+    Run(Vec<(String, Vec<Protection>)>),
     /// The clock's rate, in ppm, and whether it may be changed.
     Opened(Result<Opened, Refused>),
     /// What the clock did.
@@ -57,8 +60,8 @@ pub enum ToNtp {
 /// From the parent to a process that serves the ntp engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToHelper {
-    /// The first message: what of the configuration concerns it, as TOML.
-    Start(String),
+    /// The first message: what of the configuration concerns it, as TOML, and whom it becomes.
+    Start(String, Option<User>),
     /// There will be no more questions.
     Stop,
 }
@@ -66,8 +69,8 @@ pub enum ToHelper {
 /// Its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromHelper {
-    /// It takes questions.
-    Ready,
+    /// It takes questions, and this it can do no more.
+    Ready(Vec<Protection>),
 }
 
 /// From the ntp engine to the dns engine.
@@ -168,6 +171,8 @@ impl Message for FromDns {
 pub struct Start {
     /// What to do.
     pub configuration: Configuration,
+    /// Whom it becomes.
+    pub user: Option<User>,
     /// Whether a service manager wants to be told.
     pub notify: bool,
     /// How often it wants to be told that the engine lives.

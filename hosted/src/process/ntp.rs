@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::daemon::{Daemon, Superior};
 use crate::log::Log;
 use crate::output;
+use crate::sandbox::{Work, confine};
 use crate::service::ServiceManager;
 
 pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
@@ -25,8 +26,8 @@ pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
 }
 
 fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
-    let Start { configuration, notify, beat } = parent.start()?;
-    let config = Config::parse(&configuration.toml, "the parent's configuration");
+    let Start { configuration, user, notify, beat } = parent.start()?;
+    let config = Config::from_toml(&configuration.toml);
     let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default());
     if leave_terminal(&log).is_err() {
         return None;
@@ -35,7 +36,12 @@ fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
     for warning in &configuration.warnings {
         log.message(Level::Warning, warning);
     }
-    let started = Daemon::start_under(Superior::Parent(Arc::clone(parent)), &config, log);
+    let mut protections = Vec::new();
+    let superior = Superior::Parent(Arc::clone(parent));
+    let started = Daemon::start_under(superior, &config, log, |log| {
+        protections = confine(&Work::Ntp, user.as_ref(), log)?;
+        Ok(())
+    });
     let mut daemon = match started {
         Ok(daemon) => daemon.with_resolver(Box::new(dns)),
         Err(error) => {
@@ -43,9 +49,7 @@ fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
             return Some(ExitCode::FAILURE);
         }
     };
-    if !parent.ready(daemon.has_control()) {
-        return None;
-    }
+    daemon.set_protections(parent.ready(daemon.has_control(), protections)?);
     let mut service = match notify {
         true => ServiceManager::behind(Arc::clone(parent), beat),
         false => ServiceManager::default(),

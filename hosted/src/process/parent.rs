@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Shutdown, shutdown};
+use nix::unistd::geteuid;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::units::FreqOffset;
@@ -27,6 +28,7 @@ use crate::cli::chimed::DaemonArgs;
 use crate::clock::KernelClock;
 use crate::config::{Config, ConfigError, Detail, Loaded};
 use crate::log::Log;
+use crate::sandbox::{Protection, SandboxError, User, UserError, Work, confine};
 use crate::service::ServiceManager;
 use crate::sys;
 use crate::sys::fault::{Call, fault};
@@ -47,6 +49,12 @@ pub enum ParentError {
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(io::Error),
+    /// There is nobody to be.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// This process does not give up what it does not need.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// There is no pair of sockets.
     #[error("cannot make a pair of sockets: {0}")]
     Pair(Errno),
@@ -106,9 +114,11 @@ struct Parent<'a> {
     frequency: Option<FreqOffset>,
     /// Where the control socket is to be.
     control: Option<PathBuf>,
-    /// Whether it is there, once the ntp engine is ready.
-    ntp_ready: Option<bool>,
-    dns_ready: bool,
+    /// Whether it is there.
+    has_control: bool,
+    /// How the children are confined, once they are ready.
+    ntp_ready: Option<Vec<Protection>>,
+    dns_ready: Option<Vec<Protection>>,
 }
 
 /// A child.
@@ -166,6 +176,8 @@ impl<'a> Parent<'a> {
             log.message(Level::Warning, &text);
             ServiceManager::default()
         });
+        let user = config.user.as_deref().filter(|_| geteuid().is_root());
+        let user = user.map(User::named).transpose()?;
         let (asker, answerer) = new_pair(&log)?;
         let dns: Process<ToHelper, _> = start(Role::Dns, answerer, &log)?;
         let ntp: Process<ToNtp, _> = start(Role::Ntp, asker, &log)?;
@@ -178,13 +190,14 @@ impl<'a> Parent<'a> {
             clock: None,
             frequency: None,
             control: config.control.clone(),
+            has_control: false,
             ntp_ready: None,
-            dns_ready: false,
+            dns_ready: None,
         };
         let for_helpers = Config { log: config.log, ..Config::default() };
-        let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief));
-        let notify = parent.service.is_there();
-        let first = ToNtp::Start(Start { configuration, notify, beat: parent.service.beat() });
+        let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief), user.clone());
+        let (notify, beat) = (parent.service.is_there(), parent.service.beat());
+        let first = ToNtp::Start(Start { configuration, user, notify, beat });
         // Who is gone already is found out when it is listened to.
         parent.tell(&first);
         let _ = parent.dns.channel.try_send(&helper);
@@ -211,10 +224,10 @@ impl<'a> Parent<'a> {
             let mut rung = bell;
             let _ = io::Read::read(&mut rung, &mut [0; 64]);
             self.serve_ntp()?;
-            if self.dns_says()?.is_some() {
-                self.dns_ready = true;
-                self.go();
+            if let Some(FromHelper::Ready(protections)) = self.dns_says()? {
+                self.dns_ready = Some(protections);
             }
+            self.go()?;
         }
         Ok(())
     }
@@ -274,9 +287,8 @@ impl<'a> Parent<'a> {
                 let loaded = loaded.map_err(|error| error.to_string());
                 self.tell(&ToNtp::Configuration(loaded));
             }
-            ToParent::Ready { control } => {
-                self.ntp_ready = Some(control);
-                self.go();
+            ToParent::Ready { control, protections } => {
+                (self.has_control, self.ntp_ready) = (control, Some(protections));
             }
             ToParent::Notice(notice) => self.service.tell(notice),
         }
@@ -292,11 +304,25 @@ impl<'a> Parent<'a> {
         Ok(Opened { rate, controlled, failures })
     }
 
-    /// Once all are ready.
-    fn go(&self) {
-        if self.dns_ready && self.ntp_ready.is_some() {
-            self.tell(&ToNtp::Run);
-        }
+    /// Once all are ready: confines itself too, and lets the ntp engine run.
+    fn go(&mut self) -> Result<(), ParentError> {
+        let (Some(ntp), Some(dns)) = (&mut self.ntp_ready, &mut self.dns_ready) else {
+            return Ok(());
+        };
+        let (ntp, dns) = (std::mem::take(ntp), std::mem::take(dns));
+        (self.ntp_ready, self.dns_ready) = (None, None);
+        let folder = self.control.as_ref().and_then(|path| path.parent());
+        let parent = confine(
+            &Work::Parent(folder.map(PathBuf::from).into_iter().collect()),
+            None,
+            &self.log,
+        )?;
+        self.tell(&ToNtp::Run(vec![
+            ("parent".to_owned(), parent),
+            (Role::Ntp.to_string(), ntp),
+            (Role::Dns.to_string(), dns),
+        ]));
+        Ok(())
     }
 
     /// That it could not be told is found out again when it is listened to.
@@ -328,7 +354,7 @@ impl<'a> Parent<'a> {
         let _ = shutdown(self.dns.channel.as_fd().as_raw_fd(), Shutdown::Both);
         let _ = self.dns.end();
         self.leave_clock();
-        if let (Some(true), Some(path)) = (self.ntp_ready, &self.control) {
+        if let Some(path) = self.control.as_ref().filter(|_| self.has_control) {
             let _ = fs::remove_file(path);
         }
     }

@@ -24,6 +24,7 @@ pub(crate) enum Call {
     Fork,
     Setsid,
     SetPriority,
+    DropPrivileges,
 }
 
 /// Nothing fails here but what the system itself refuses.

@@ -5,6 +5,8 @@
 #[cfg_attr(not(target_os = "linux"), path = "single.rs")]
 pub mod batch;
 pub(crate) mod fault;
+#[cfg(target_os = "openbsd")]
+pub(crate) mod openbsd;
 mod priority;
 mod signal;
 pub mod timex;

@@ -141,7 +141,11 @@ impl Source {
     }
 
     fn workers(&self, given: &Spanned<Worded<i64>>) -> Result<u16, ConfigError> {
-        let cores = available_parallelism().map_or(1, NonZero::get);
+        // Looks at files, which a process that is told a number may not.
+        let cores = match given.get_ref() {
+            Worded::Word(_) => available_parallelism().map_or(1, NonZero::get),
+            Worded::Number(_) => 1,
+        };
         let auto = u16::try_from(cores).map_or(MAX_WORKERS, |cores| cores.min(MAX_WORKERS));
         let count = |count| u16::try_from(count).unwrap_or(MAX_WORKERS);
         self.word_or_number("workers", given, &[("auto", auto)], 0..=MAX_WORKERS.into(), count)

@@ -13,6 +13,7 @@ use crate::process::message::{
     ToDns, ToHelper, ToNtp, ToParent,
 };
 use crate::resolver::{Answer, Question};
+use crate::sandbox::{Protection, User};
 use crate::service::Notice;
 
 fn rate() -> impl Strategy<Value = f64> {
@@ -41,12 +42,28 @@ fn notice() -> impl Strategy<Value = Notice> {
     ]
 }
 
+fn protections() -> impl Strategy<Value = Vec<Protection>> {
+    use Protection::{Capabilities, Chroot, Landlock, NoNewPrivileges, Pledge, Seccomp, Unveil};
+    let all = vec![
+        Protection::User,
+        Chroot,
+        Capabilities,
+        NoNewPrivileges,
+        Landlock,
+        Seccomp,
+        Pledge,
+        Unveil,
+    ];
+    vec(proptest::sample::select(all), 0..9)
+}
+
 fn to_parent() -> impl Strategy<Value = ToParent> {
     prop_oneof![
         any::<bool>().prop_map(|control| ToParent::Open { control }),
         command().prop_map(ToParent::Clock),
         Just(ToParent::Read),
-        any::<bool>().prop_map(|control| ToParent::Ready { control }),
+        (any::<bool>(), protections())
+            .prop_map(|(control, protections)| ToParent::Ready { control, protections }),
         notice().prop_map(ToParent::Notice),
     ]
 }
@@ -71,9 +88,14 @@ fn configuration() -> impl Strategy<Value = Configuration> {
 }
 
 fn to_ntp() -> impl Strategy<Value = ToNtp> {
-    let start = (configuration(), any::<bool>(), option::of(any::<Duration>()));
-    let start =
-        start.prop_map(|(configuration, notify, beat)| Start { configuration, notify, beat });
+    let user = option::of(Just(User::named("root").unwrap()));
+    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()));
+    let start = start.prop_map(|(configuration, user, notify, beat)| Start {
+        configuration,
+        user,
+        notify,
+        beat,
+    });
     let opened = (rate(), proptest::result::maybe_ok(Just(()), refused()), failures());
     let opened =
         opened.prop_map(|(rate, controlled, failures)| Opened { rate, controlled, failures });
@@ -87,7 +109,7 @@ fn to_ntp() -> impl Strategy<Value = ToNtp> {
     let done = done.prop_map(|(outcome, found, failures)| Done { outcome, found, failures });
     prop_oneof![
         start.prop_map(ToNtp::Start),
-        Just(ToNtp::Run),
+        vec((any::<String>(), protections()), 0..4).prop_map(ToNtp::Run),
         proptest::result::maybe_ok(opened, refused()).prop_map(ToNtp::Opened),
         done.prop_map(ToNtp::Done),
         proptest::result::maybe_ok(configuration(), any::<String>()).prop_map(ToNtp::Configuration),
@@ -161,13 +183,15 @@ proptest! {
         question in question(),
         answer in answer(),
         text: String,
+        protections in protections(),
         cut: prop::sample::Index,
     ) {
         check(&ToDns::HostDns(question), cut)?;
         check(&FromDns::HostDns(answer.clone().into()), cut)?;
         prop_assert_eq!(Answer::from(Found::from(answer.clone())), answer);
-        check(&ToHelper::Start(text), cut)?;
-        check(&FromHelper::Ready, cut)?;
+        check(&ToHelper::Start(text, None), cut)?;
+        check(&ToHelper::Stop, cut)?;
+        check(&FromHelper::Ready(protections), cut)?;
     }
 
     #[test]
@@ -202,7 +226,7 @@ fn unknown_kinds_and_lengths() {
     assert_eq!(decode::<ToParent>(&[9]), Err(Invalid("imsg")));
     assert_eq!(decode::<ToParent>(&[1]), Err(Invalid("IMSG_ADJTIME")));
     assert_eq!(decode::<ToDns>(&[0, 1, 255, 255, 3]), Err(Invalid("IMSG_HOST_DNS")));
-    let long = ToHelper::Start("x".repeat(MAX_MESSAGE));
+    let long = ToHelper::Start("x".repeat(MAX_MESSAGE), None);
     assert_eq!(encode(&long), Err(Invalid("IMSG_START")));
-    assert!(encode(&ToHelper::Start("x".repeat(MAX_MESSAGE - 4))).is_ok());
+    assert!(encode(&ToHelper::Start("x".repeat(MAX_MESSAGE - 5), None)).is_ok());
 }

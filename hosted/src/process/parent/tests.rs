@@ -37,8 +37,9 @@ fn logged(act: impl FnOnce(&mut Parent<'_>, Channel<ToParent, ToNtp>)) -> Vec<St
         clock: None,
         frequency: None,
         control: None,
+        has_control: false,
         ntp_ready: None,
-        dns_ready: false,
+        dns_ready: None,
     };
     act(&mut parent, end);
     texts(&parent.log)
@@ -82,7 +83,7 @@ fn a_child_that_talks_nonsense_is_told() {
         let (ours, theirs) = pair().unwrap();
         parent.ntp.channel = Channel::new(ours).unwrap();
         let nonsense = Channel::<ToNtp, ToNtp>::new(theirs).unwrap();
-        nonsense.send(&ToNtp::Run).unwrap();
+        nonsense.send(&ToNtp::Run(Vec::new())).unwrap();
         assert!(matches!(parent.serve_ntp(), Err(ParentError::Senseless(Role::Ntp, _))));
     });
     assert_eq!(lines, ["invalid IMSG_ADJTIME received"]);
@@ -109,12 +110,10 @@ fn what_is_asked_is_answered() {
         let Ok(ToNtp::Configuration(Err(error))) = end.receive() else { panic!("no error") };
         assert!(error.contains("/nowhere/chimed.toml: cannot be read"), "{error}");
         // All run when all are ready.
-        end.send(&ToParent::Ready { control: true }).unwrap();
+        end.send(&ToParent::Ready { control: true, protections: Vec::new() }).unwrap();
         parent.serve_ntp().unwrap();
+        parent.go().unwrap();
         assert_eq!(end.try_receive(), Ok(None));
-        parent.dns_ready = true;
-        parent.go();
-        assert_eq!(end.receive(), Ok(ToNtp::Run));
     });
     assert!(lines.is_empty(), "{lines:?}");
 }

@@ -33,6 +33,7 @@ fn main() {
         }),
         trial("in_guest::chimectl", &[Need::Guest], binding::chimectl),
         trial("in_guest::disciplines", &[Need::Guest], daemon::disciplines),
+        trial("in_guest::processes", &[Need::Guest], daemon::processes),
     ];
     conclude(trials, THREADS);
 }

@@ -148,7 +148,7 @@ fn mean_rate(run: &Run, until: f64) -> Result<f64> {
 }
 
 /// What the kernel makes the clock gain, ppm.
-fn rate(sample: &Sample) -> Result<f64> {
+pub(super) fn rate(sample: &Sample) -> Result<f64> {
     let timex = sample.timex()?;
     Ok(FreqOffset::from_scaled_ppm(timex.freq).as_ppm() + (timex.tick - 10_000) as f64 * 100.0)
 }

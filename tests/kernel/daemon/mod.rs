@@ -1,6 +1,7 @@
 //! `chimed` itself disciplines a guest's kernel, against servers in the guest.
 
 mod discipline;
+mod processes;
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +13,7 @@ use truechimer_tests::guest::Guest;
 use truechimer_tests::guest::scenario::{Event, FIRST_PORT, Happening, Run, Scenario};
 
 pub(crate) use discipline::disciplines;
+pub(crate) use processes::processes;
 
 /// The host's time for a boot and all scenarios of a trial, on a machine that has more to do.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -21,6 +21,8 @@ pub struct Scenario {
     pub name: String,
     /// The rest of a configuration that begins with the kernel's clock and a control socket.
     pub configuration: String,
+    /// Whether the daemon is several processes, or one.
+    pub separated: bool,
     /// How long it takes.
     pub secs: f64,
     /// Between two samples.
@@ -42,6 +44,7 @@ impl Default for Scenario {
         Self {
             name: String::new(),
             configuration: String::new(),
+            separated: false,
             secs: 3_600.0,
             every: 16.0,
             start: 1_800_000_000,

@@ -31,6 +31,7 @@ pub fn run(scenarios: &str) -> Result<()> {
     sys::start_loopback().context("no loopback")?;
     sys::hurry().context("no priority")?;
     fs::create_dir_all("/etc")?;
+    fs::write("/etc/passwd", "_ntp:x:123:123::/:/bin/false\n")?;
     let mut servers = Servers::default();
     for scenario in serde_json::from_str::<Vec<Scenario>>(scenarios)? {
         perform(&scenario, &mut servers).with_context(|| scenario.name.clone())?;
@@ -47,7 +48,7 @@ fn perform(scenario: &Scenario, servers: &mut Servers) -> Result<()> {
     servers.set(&reference, &scenario.servers)?;
     sys::set_clock(reference.now() + (scenario.ahead * 1e9) as i64).context("clock_settime")?;
 
-    let mut daemon = Some(Daemon::start(&scenario.configuration, &reference)?);
+    let mut daemon = Some(Daemon::start(scenario, &reference)?);
     let mut events = scenario.events.iter().peekable();
     let mut sampled = 0.0;
     loop {
@@ -65,7 +66,7 @@ fn perform(scenario: &Scenario, servers: &mut Servers) -> Result<()> {
                     note(&Record::Ended(secs(reference.elapsed()), code));
                 }
                 Happening::Start => {
-                    daemon = Some(Daemon::start(&scenario.configuration, &reference)?);
+                    daemon = Some(Daemon::start(scenario, &reference)?);
                 }
             }
             continue;

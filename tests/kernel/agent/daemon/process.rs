@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use truechimer_tests::guest::scenario::{FOLDER, Record};
+use truechimer_tests::guest::scenario::{FOLDER, Record, Scenario};
 
 use super::note;
 use super::reference::Reference;
@@ -28,13 +28,15 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts it.
-    pub fn start(configuration: &str, reference: &Reference) -> Result<Self> {
+    pub fn start(scenario: &Scenario, reference: &Reference) -> Result<Self> {
+        let Scenario { configuration, separated, .. } = scenario;
         let text =
             format!("clock = \"kernel\"\ncontrol = \"{FOLDER}/chimed.sock\"\n{configuration}");
         let file = "/etc/chimed.toml";
         fs::write(file, text).context(file)?;
         let mut command = Command::new("/program");
-        command.args(["-d", "-v", "-f", file]).stdin(Stdio::null());
+        command.args((!separated).then_some("-d"));
+        command.args(["-v", "-f", file]).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let readers = vec![
             follow(child.stdout.take().context("no stdout")?, reference.clone()),

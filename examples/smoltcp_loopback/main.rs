@@ -17,16 +17,18 @@ use anyhow::anyhow;
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
+use truechimer_core::holdover::{Boot, Record, TimeStatus};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped};
-use truechimer_firmware::rtc::NoRtc;
+use truechimer_firmware::rtc::{NoRtc, Start};
+use truechimer_firmware::store::NoStore;
 
 use board::{Cable, Counter, Port};
 
 const PEERS: usize = 1;
-type Host = App<'static, Unstamped<Port>, Counter, NoRtc, PEERS>;
+type Host = App<'static, Unstamped<Port>, Counter, NoRtc, NoStore, PEERS>;
 type Clock = &'static SystemClock<Counter>;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -89,5 +91,7 @@ fn host(port: Port, address: IpAddr, clock: Clock, config: &Config) -> anyhow::R
     let mut stack = Stack::new(Unstamped(port), &addressing, sockets, buffers, clock, seed)
         .map_err(|_| anyhow!("too few sockets"))?;
     stack.interface.update_ip_addrs(|ours| ours.extend([address]));
-    Ok(App::new(stack, None, config))
+    let boot = Boot { time: clock.now().wall, bound: None, status: TimeStatus::Floor };
+    let start = Start { record: Record::default(), boot };
+    Ok(App::new(stack, None, None, &start, config))
 }

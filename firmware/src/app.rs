@@ -9,16 +9,17 @@ use embedded_time::Clock;
 use heapless::{Deque, Vec};
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::event::{Event, Limiter};
-use truechimer_core::hal::Rtc;
+use truechimer_core::hal::{AdjustableClock, Rtc, Store};
+use truechimer_core::holdover::{KnownFrequency, Record};
 use truechimer_core::io::{Input, Output};
 use truechimer_core::run::Node;
 use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
-use truechimer_core::units::Instant;
+use truechimer_core::units::{FreqOffset, Instant};
 use truechimer_core::{Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
 
 use crate::clock::SystemClock;
 use crate::net::{self, Change, Driver, NewAddress, Stack};
-use crate::rtc::Keeper;
+use crate::rtc::{Keeper, News, Start};
 use crate::servers::{Candidate, NTP_PORT, Order, Servers};
 
 /// Events that one turn may bring; of more the newest are lost, and counted.
@@ -33,32 +34,44 @@ type Responder = Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>;
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Error<E> {
+pub enum Error<R, S> {
     /// The network, for good.
     Net(net::Error),
-    /// Setting the real-time clock; it will be tried again.
-    Rtc(E),
+    /// The real-time clock; it will be tried again.
+    Rtc(R),
+    /// Storing what is known; it will be with what is known next.
+    Store(S),
 }
 
-impl<E: fmt::Display> fmt::Display for Error<E> {
+impl<R: fmt::Display, S: fmt::Display> fmt::Display for Error<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Net(error) => write!(f, "network: {error}"),
             Self::Rtc(error) => write!(f, "real-time clock: {error}"),
+            Self::Store(error) => write!(f, "store: {error}"),
         }
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+impl<R, S> core::error::Error for Error<R, S>
+where
+    R: fmt::Debug + fmt::Display,
+    S: fmt::Debug + fmt::Display,
+{
+}
 
 /// An NTP client of up to `PEERS` servers, and a server.
 #[derive(Debug)]
-pub struct App<'a, D, C, R, const PEERS: usize> {
+pub struct App<'a, D, C, R, S, const PEERS: usize> {
     node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, Responder, PEERS>,
     servers: Servers<PEERS>,
     /// How servers that DHCP names are asked.
     template: PeerConfig,
     rtc: Option<Keeper<R>>,
+    store: Option<S>,
+    record: Record,
+    /// It is not in the store yet.
+    unsaved: bool,
     events: Deque<Event<'static>, EVENTS>,
     limiter: Limiter,
     lost_events: u32,
@@ -66,18 +79,34 @@ pub struct App<'a, D, C, R, const PEERS: usize> {
     busy: bool,
 }
 
-impl<'a, D, C, R, const PEERS: usize> App<'a, D, C, R, PEERS>
+impl<'a, D, C, R, S, const PEERS: usize> App<'a, D, C, R, S, PEERS>
 where
     D: Driver,
     C: Clock<T: Into<u64>>,
     R: Rtc,
+    S: Store,
 {
-    /// An appliance without peers. The clock must have been [started](crate::rtc::start) from
-    /// `rtc`, if there is one.
+    /// An appliance without peers, whose clock has [started](crate::rtc::start) so; `config` has its
+    /// word on the frequency only if none is known.
     #[must_use]
-    pub fn new(mut stack: Stack<'a, D, C, PEERS>, rtc: Option<R>, config: &Config) -> Self {
-        let clock = stack.clock();
-        let engine = Engine::new(config, clock.now(), stack.fork_seed());
+    pub fn new(
+        mut stack: Stack<'a, D, C, PEERS>,
+        rtc: Option<R>,
+        store: Option<S>,
+        start: &Start,
+        config: &Config,
+    ) -> Self {
+        let mut clock = stack.clock();
+        let about =
+            KnownFrequency { frequency: config.frequency, deviation: config.frequency_deviation };
+        let KnownFrequency { frequency, deviation } =
+            start.record.state.frequency.map_or(about, KnownFrequency::at_start);
+        // It can run at any rate.
+        let _ = AdjustableClock::adjust(&mut clock, frequency, FreqOffset::ZERO);
+        let config = Config { frequency, frequency_deviation: deviation, ..*config };
+        let mut engine = Engine::new(&config, clock.now(), stack.fork_seed());
+        engine.set_boot(start.boot.quality(clock.mono(), deviation));
+        clock.set_quality(engine.quality(clock.now()));
         let server = Responder::new(
             &server::Config::default(),
             AccessList::uniform(Access::Allow),
@@ -91,7 +120,10 @@ where
             node: Node::new(engine, server, stack, clock),
             servers,
             template: PeerConfig::default(),
-            rtc: rtc.map(Keeper::new),
+            rtc: rtc.map(|rtc| Keeper::new(rtc, start.record.rtc)),
+            store,
+            record: start.record,
+            unsaved: false,
             events: Deque::new(),
             limiter: Limiter::default(),
             lost_events: 0,
@@ -136,7 +168,7 @@ where
     /// # Errors
     /// [`nb::Error::WouldBlock`] if there is no event; another is what failed, and says nothing
     /// against calling it again.
-    pub fn poll(&mut self) -> nb::Result<Event<'static>, Error<R::Error>> {
+    pub fn poll(&mut self) -> nb::Result<Event<'static>, Error<R::Error, S::Error>> {
         if let Some(event) = self.next_event() {
             return Ok(event);
         }
@@ -146,7 +178,7 @@ where
         if let Err(nb::Error::Other(error)) = turn {
             return Err(nb::Error::Other(Error::Net(error)));
         }
-        self.keep_rtc()?;
+        self.keep_rtc().and_then(|()| self.save())?;
         self.next_event().ok_or(nb::Error::WouldBlock)
     }
 
@@ -189,7 +221,7 @@ where
     }
 
     fn turn(&mut self) -> nb::Result<(), net::Error> {
-        let Self { node, servers, events, limiter, lost_events, .. } = self;
+        let Self { node, servers, events, limiter, lost_events, record, unsaved, .. } = self;
         let now = node.clock.mono();
         let mut push = |event| {
             if events.push_back(event).is_err() {
@@ -210,6 +242,11 @@ where
                 Output::Resolve(peer) => {
                     // Each peer asks once at a time.
                     let _ = unresolved.push(peer);
+                    return;
+                }
+                Output::Persist(state) => {
+                    record.state = state;
+                    *unsaved = true;
                     return;
                 }
                 // Rejected datagrams are counted.
@@ -280,11 +317,31 @@ where
         }
     }
 
-    fn keep_rtc(&mut self) -> Result<(), nb::Error<Error<R::Error>>> {
+    fn keep_rtc(&mut self) -> Result<(), Error<R::Error, S::Error>> {
+        let clock = self.node.clock;
+        let quality = self.node.engine.quality(clock.now());
+        clock.set_quality(quality);
         let Some(rtc) = &mut self.rtc else { return Ok(()) };
-        let now = self.node.clock.now();
-        let synced = self.node.engine.snapshot(now).synced;
-        rtc.keep(synced, now).map_err(|error| nb::Error::Other(Error::Rtc(error)))
+        let kept = rtc.keep(&quality, clock);
+        let News(is_news) = kept.map_err(Error::Rtc)?;
+        if is_news {
+            self.record.state = self.node.engine.state(clock.now()).unwrap_or(self.record.state);
+            self.unsaved = true;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<(), Error<R::Error, S::Error>> {
+        let Some(store) = self.store.as_mut().filter(|_| self.unsaved) else { return Ok(()) };
+        if let Some(rtc) = &self.rtc {
+            self.record.rtc = rtc.known();
+        }
+        let saved = store.save(&self.record);
+        self.unsaved = matches!(saved, Err(nb::Error::WouldBlock));
+        match saved {
+            Err(nb::Error::Other(error)) => Err(Error::Store(error)),
+            _ => Ok(()),
+        }
     }
 
     fn next_event(&mut self) -> Option<Event<'static>> {

@@ -12,6 +12,7 @@ use embedded_time::Clock;
 use truechimer_core::clock::{ClockError, ClockStatus};
 use truechimer_core::config::{DRIFT_TOLERANCE, NOT_BEFORE};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
+use truechimer_core::holdover::{Quality, TimeStatus};
 use truechimer_core::io::{Stamp, StampSource};
 use truechimer_core::timex::{self, NtpTime, Reply, Request, SoftwareClock};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
@@ -33,6 +34,7 @@ struct State {
     timex: Cell<SoftwareClock>,
     /// As it was last told, and when.
     status: Cell<Option<(Instant, ClockStatus)>>,
+    quality: Cell<Quality>,
 }
 
 /// The time, and what it is worth.
@@ -42,8 +44,8 @@ pub struct Reading {
     pub time: WallTime,
     /// By how much that may be wrong; `None` if nothing is known of it.
     pub bound: Option<Span>,
-    /// Whether the clock follows a server.
-    pub synced: bool,
+    /// Where the time comes from.
+    pub status: TimeStatus,
 }
 
 impl<C> SystemClock<C> {
@@ -53,6 +55,7 @@ impl<C> SystemClock<C> {
             ticks: Cell::new(Ticks::START),
             timex: Cell::new(SoftwareClock::new(Instant::from_nanos(0), NOT_BEFORE)),
             status: Cell::new(None),
+            quality: Cell::new(Quality::UNKNOWN),
         };
         Self { counter, state: Mutex::new(state) }
     }
@@ -109,9 +112,15 @@ impl<C: Clock<T: Into<u64>>> SystemClock<C> {
     /// Reads the clock, and says how far off it may be.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let (now, status) = critical_section::with(|_| (self.now(), self.status()));
-        let synced = status.is_some_and(|status| status.synced);
-        Reading { time: now.wall, bound: status.map(|status| status.max_error), synced }
+        let (now, quality) =
+            critical_section::with(|cs| (self.now(), self.state.borrow(cs).quality.get()));
+        let Quality { status, .. } = quality;
+        Reading { time: now.wall, bound: quality.bound_at(now.mono), status }
+    }
+
+    /// From now on the time is as good as this.
+    pub(crate) fn set_quality(&self, quality: Quality) {
+        critical_section::with(|cs| self.state.borrow(cs).quality.set(quality));
     }
 
     /// How good the clock is: as it was told last, the greatest error grown since as a clock may
@@ -326,7 +335,6 @@ mod tests {
     fn an_old_status_is_worth_less() {
         let clock = clock(1);
         assert_eq!(clock.status(), None);
-        assert_eq!(clock.read(), Reading { time: NOT_BEFORE, bound: None, synced: false });
         let status = ClockStatus {
             synced: true,
             max_error: Span::from_millis(2),
@@ -337,8 +345,19 @@ mod tests {
         clock.counter.advance(100_000);
         let grown = ClockStatus { max_error: Span::from_micros(3_500), ..status };
         assert_eq!(clock.status(), Some(grown));
+    }
+
+    #[test]
+    fn says_how_far_off_it_may_be() {
+        let clock = clock(1);
+        let nothing = Reading { time: NOT_BEFORE, bound: None, status: TimeStatus::Unknown };
+        assert_eq!(clock.read(), nothing);
+        let (status, drift) = (TimeStatus::Holdover, FreqOffset::from_ppm(20));
+        let bound = Some(Span::from_millis(2));
+        clock.set_quality(Quality { status, at: clock.mono(), bound, drift });
+        clock.counter.advance(100_000);
         let reading = clock.read();
-        assert_eq!((reading.bound, reading.synced), (Some(grown.max_error), true));
-        assert_eq!(reading.time, clock.now().wall);
+        assert_eq!((reading.bound, reading.status), (Some(Span::from_millis(4)), status));
+        assert_eq!(reading.time, NOT_BEFORE + Span::from_secs(100));
     }
 }

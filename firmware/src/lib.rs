@@ -13,7 +13,8 @@
 //!                       now() from anywhere
 //! ```
 //!
-//! A main loop starts the clock from the real-time clock ([`rtc::start`]), makes a [`net::Stack`]
+//! A main loop loads what was stored ([`store`]), starts the clock from that and the real-time clock
+//! ([`rtc::start`]), makes a [`net::Stack`]
 //! and an [`App`] of it, adds peers, and then calls [`App::poll`] until it would block, sleeping
 //! until [`App::poll_at`] or the device's interrupt. `boards/mps3-an524` is such a program.
 //! What a board brings: a device ([`net::Driver`]), a counter (`embedded_time::Clock`), a
@@ -29,14 +30,14 @@
 //! # What it never does
 //!
 //! It judges neither packets nor time (that is the core's), waits or blocks, reads a register, or
-//! panics on what comes from the network. Not yet: holdover, a
-//! store.
+//! panics on what comes from the network.
 //!
 //! # Dependencies
 //!
 //! - `smoltcp`: Ethernet or plain IP, ARP and neighbour discovery, UDP, DHCP, DNS, addresses by
 //!   router advertisements.
 //! - `embedded-time`: its `Clock` is what the free-running counter is behind.
+//! - `crc`, `embedded-storage`: the record's check sum, and the flash memory that it is in.
 //! - `critical-section`: the clock can be read from an interrupt.
 //! - `nb`: "not yet" without blocking.
 //! - `heapless`: events that wait to be taken.
@@ -57,5 +58,6 @@ mod log;
 pub mod net;
 pub mod rtc;
 mod servers;
+pub mod store;
 
 pub use app::{App, Error};

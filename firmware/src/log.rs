@@ -20,11 +20,11 @@ pub(crate) fn event(event: &Event<'_>) {
 pub(crate) fn status(snapshot: &Snapshot<'_>, reading: &Reading) {
     let bound = reading.bound.map(|bound| bound.as_nanos() / 1_000);
     defmt::info!(
-        "status: time {=i64}.{=u32:09} s, within {} us, synced {=bool}, stratum {=u8}, frequency {=f64} ppm",
+        "status: time {=i64}.{=u32:09} s, within {} us, {}, stratum {=u8}, frequency {=f64} ppm",
         reading.time.unix_secs(),
         reading.time.subsec_nanos(),
         bound,
-        reading.synced,
+        reading.status,
         snapshot.system.stratum,
         snapshot.frequency.as_ppm(),
     );

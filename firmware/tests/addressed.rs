@@ -18,7 +18,10 @@ use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{Addressing, Buffers, Driver, Ipv4, OTHER_SOCKETS, Stack};
 
-use cable::{DELAY, Port, Seconds, Shared, Timer};
+use truechimer_core::holdover::Record;
+use truechimer_firmware::rtc::Start;
+
+use cable::{DELAY, Memory, Port, Seconds, Shared, Timer};
 use lan::{Lan, Outcome};
 
 const PEERS: usize = 3;
@@ -63,7 +66,7 @@ impl Driver for Plug {
     }
 }
 
-type Host = App<'static, Plug, Timer, Seconds, PEERS>;
+type Host = App<'static, Plug, Timer, Seconds, Memory, PEERS>;
 
 /// The client at one end of the cable, the network at the other.
 struct Bed {
@@ -91,8 +94,10 @@ impl Bed {
         let storage = Vec::leak((0..places).map(|_| SocketStorage::EMPTY).collect());
         let buffers = Box::leak(Box::new(Buffers::new()));
         let stack = Stack::new(port, &addressing, storage, buffers, clock, [9; 32]).unwrap();
-        let rtc = Seconds::new(&world, Span::from_secs(-1_000_000));
-        let mut host = App::new(stack, Some(rtc), &Config::default());
+        let rtc = Seconds::new(&world, Span::from_secs(-1_000_000), FreqOffset::ZERO);
+        let start = Start::without_rtc(clock, Record::default());
+        let mut host =
+            App::new(stack, Some(rtc), Some(Memory::default()), &start, &Config::default());
         host.ask_named_as(&peer(None));
         Self {
             world,

@@ -3,19 +3,21 @@
 mod cable;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{EthernetAddress, IpCidr};
 use truechimer_core::config::{Config, NOT_BEFORE, PeerConfig};
+use truechimer_core::hal::Store;
+use truechimer_core::holdover::{Boot, Record, TimeStatus};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped};
+use truechimer_firmware::rtc::Start;
 use truechimer_firmware::{App, rtc};
 
-use cable::{Port, Seconds, Shared, Timer};
+use cable::{Memory, Port, Seconds, Shared, Timer};
 
 const PEERS: usize = 2;
 const ADDRESSES: [[IpAddr; 2]; 2] = [
@@ -27,7 +29,7 @@ const fn address_v6(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, host)
 }
 
-type Host = App<'static, Unstamped<Port>, Timer, Seconds, PEERS>;
+type Host = App<'static, Unstamped<Port>, Timer, Seconds, Memory, PEERS>;
 type HostClock = &'static SystemClock<Timer>;
 
 fn clock(world: &Shared, error: FreqOffset) -> HostClock {
@@ -36,13 +38,7 @@ fn clock(world: &Shared, error: FreqOffset) -> HostClock {
     clock
 }
 
-fn host(
-    world: &Shared,
-    end: usize,
-    clock: HostClock,
-    rtc: Option<Seconds>,
-    config: &Config,
-) -> Host {
+fn host(world: &Shared, end: usize, clock: HostClock, past: Past, config: &Config) -> Host {
     let port = Port { world: world.clone(), end };
     let hardware = EthernetAddress([2, 0, 0, 0, 0, end as u8]).into();
     let addressing = Addressing { hardware, ipv4: Ipv4::None, slaac: false, resolver: None };
@@ -57,7 +53,23 @@ fn host(
         addresses.push(IpCidr::new(v4.into(), 24)).unwrap();
         addresses.push(IpCidr::new(v6.into(), 64)).unwrap();
     });
-    App::new(stack, rtc, config)
+    let Past { rtc, store, start } = past;
+    App::new(stack, rtc, store, &start, config)
+}
+
+/// What was found at boot.
+struct Past {
+    rtc: Option<Seconds>,
+    store: Option<Memory>,
+    start: Start,
+}
+
+impl Past {
+    /// The clock goes on from where it is.
+    fn none(clock: HostClock) -> Self {
+        let boot = Boot { time: clock.now().wall, bound: None, status: TimeStatus::Floor };
+        Self { rtc: None, store: None, start: Start { record: Record::default(), boot } }
+    }
 }
 
 struct Pair {
@@ -65,16 +77,17 @@ struct Pair {
     clocks: [HostClock; 2],
     hosts: [Host; 2],
     events: Vec<String>,
+    server_is_off: bool,
 }
 
 impl Pair {
     /// A server that is right, and a client with `clock`, which asks one of its addresses.
-    fn new(world: Shared, client_clock: HostClock, rtc: Option<Seconds>, family: usize) -> Self {
+    fn new(world: Shared, client_clock: HostClock, past: Past, family: usize) -> Self {
         let server_clock = clock(&world, FreqOffset::ZERO);
         server_clock.set(world.borrow().wall());
         let config = Config { local_stratum: Some(1), ..Config::default() };
-        let server = host(&world, 0, server_clock, None, &config);
-        let mut client = host(&world, 1, client_clock, rtc, &Config::default());
+        let server = host(&world, 0, server_clock, Past::none(server_clock), &config);
+        let mut client = host(&world, 1, client_clock, past, &Config::default());
         let address = SocketAddr::new(ADDRESSES[0][family], 123);
         let peer = PeerConfig {
             address: Some(address),
@@ -84,7 +97,7 @@ impl Pair {
         };
         client.add_peer("server", &peer).unwrap();
         let clocks = [server_clock, client_clock];
-        Self { world, clocks, hosts: [server, client], events: Vec::new() }
+        Self { world, clocks, hosts: [server, client], events: Vec::new(), server_is_off: false }
     }
 
     /// By how much the client's clock is ahead of true time.
@@ -98,7 +111,8 @@ impl Pair {
         let end = self.world.borrow().time + Span::from_secs(secs);
         while self.world.borrow().time < end {
             let mut next = end;
-            for (host, clock) in self.hosts.iter_mut().zip(self.clocks) {
+            let off = usize::from(self.server_is_off);
+            for (host, clock) in self.hosts.iter_mut().zip(self.clocks).skip(off) {
                 let mut polls = 0;
                 let ahead = loop {
                     match host.poll() {
@@ -119,6 +133,9 @@ impl Pair {
                 next = next.min(self.world.borrow().time + latest);
             }
             let mut world = self.world.borrow_mut();
+            if self.server_is_off {
+                world.to[0].clear();
+            }
             let arrival = world.next_arrival().unwrap_or(end);
             world.time = next.min(arrival).max(world.time);
         }
@@ -165,7 +182,7 @@ fn a_clock_that_starts_in_1970_becomes_right() {
     let world = Shared::default();
     let clock = fast_clock(&world);
     clock.set(WallTime::UNIX_EPOCH);
-    Pair::new(world, clock, None, 0).becomes_right();
+    Pair::new(world, clock, Past::none(clock), 0).becomes_right();
 }
 
 #[test]
@@ -173,17 +190,18 @@ fn a_clock_that_starts_in_2001_becomes_right_over_ipv6() {
     let world = Shared::default();
     let clock = fast_clock(&world);
     clock.set(YEAR_2001);
-    Pair::new(world, clock, None, 1).becomes_right();
+    Pair::new(world, clock, Past::none(clock), 1).becomes_right();
 }
 
 /// 2001-01-01, what many a real-time clock says that lost its power.
 const YEAR_2001: WallTime = WallTime::from_unix(978_307_200, 0);
 
-/// Starts `clock` from `rtc`, in at most a second.
-fn boot(world: &Shared, clock: HostClock, rtc: &mut Seconds) -> WallTime {
-    for _ in 0..1_000 {
-        if let Ok(time) = rtc::start(clock, rtc) {
-            return time;
+/// Starts `clock` from what is there, in at most two seconds.
+fn boot(world: &Shared, clock: HostClock, mut rtc: Seconds, mut store: Memory) -> Past {
+    let record = store.load().unwrap().unwrap_or_default();
+    for _ in 0..2_000 {
+        if let Ok(start) = rtc::start(clock, &mut rtc, &record) {
+            return Past { rtc: Some(rtc), store: Some(store), start };
         }
         let time = world.borrow().time + Span::from_millis(1);
         world.borrow_mut().time = time;
@@ -194,28 +212,64 @@ fn boot(world: &Shared, clock: HostClock, rtc: &mut Seconds) -> WallTime {
 #[test]
 fn the_time_lives_on_in_the_rtc() {
     let world = Shared::default();
-    let mut rtc = Seconds::new(&world, YEAR_2001 - world.borrow().wall());
-    let ahead = Rc::clone(&rtc.ahead);
+    let power_lost = YEAR_2001 - world.borrow().wall();
+    let rtc = Seconds::new(&world, power_lost, FreqOffset::from_ppm(20));
+    let store = Memory::default();
     let clock = fast_clock(&world);
-    assert_eq!(boot(&world, clock, &mut rtc), NOT_BEFORE);
+    let past = boot(&world, clock, rtc.clone(), store.clone());
+    assert_eq!((past.start.boot.time, past.start.boot.bound), (NOT_BEFORE, None));
 
-    let mut pair = Pair::new(world.clone(), clock, Some(rtc), 0);
+    let mut pair = Pair::new(world.clone(), clock, past, 0);
     pair.becomes_right();
-    assert!(ahead.get().abs() < Span::from_millis(2), "{:.9}", ahead.get());
+    assert!(rtc.ahead().abs() < Span::from_secs(1), "{:.9}", rtc.ahead());
+    pair.run(86_400);
 
-    // The next boot starts from it.
-    let mut rtc = Seconds::new(&world, ahead.get());
+    // It is switched off for three days, in which its clock gains 5.2 s.
+    let time = world.borrow().time + Span::from_secs(3 * 86_400);
+    world.borrow_mut().time = time;
     let clock = fast_clock(&world);
-    boot(&world, clock, &mut rtc);
-    let error = clock.now().wall - world.borrow().wall();
-    assert!(error.abs() < Span::from_millis(3), "{error:.9}");
+    let past = boot(&world, clock, rtc.clone(), store.clone());
+    let error = (clock.now().wall - world.borrow().wall()).abs();
+    let bound = past.start.boot.bound.expect("a bound");
+    assert!(error < Span::from_millis(100) && error <= bound, "{error:.9} within {bound:.9}");
+    assert!(bound < Span::from_secs(8), "{bound:.9}");
+
+    // Its counter's 80 ppm are known too: in an hour without a server it loses no 0.29 s.
+    let mut pair = Pair::new(world.clone(), clock, past, 0);
+    pair.server_is_off = true;
+    pair.run(3_600);
+    assert!(pair.error().abs() < Span::from_millis(105), "{:.9}", pair.error());
+    assert_eq!(clock.read().status, TimeStatus::Rtc);
+    assert!(pair.error().abs() <= clock.read().bound.unwrap());
+}
+
+#[test]
+fn without_its_server_it_says_how_far_off_it_may_be() {
+    let world = Shared::default();
+    let clock = fast_clock(&world);
+    clock.set(YEAR_2001);
+    let mut pair = Pair::new(world, clock, Past::none(clock), 0);
+    pair.becomes_right();
+    assert_eq!(clock.read().status, TimeStatus::Synced);
+    let synced = clock.read().bound.unwrap();
+    pair.server_is_off = true;
+    for _ in 0..24 {
+        pair.run(3_600);
+        let bound = clock.read().bound.unwrap();
+        assert!(pair.error().abs() <= bound, "{:.9} beyond {bound:.9}", pair.error());
+    }
+    assert_eq!(clock.read().status, TimeStatus::Holdover);
+    // 15 ppm (RFC 5905's PHI) for a day, and not much more.
+    let grown = clock.read().bound.unwrap() - synced;
+    assert!(grown > Span::from_millis(1_290) && grown < Span::from_millis(1_600), "{grown:.6}");
+    assert!(pair.error().abs() < Span::from_millis(10), "{:.9}", pair.error());
 }
 
 #[test]
 fn a_host_with_nothing_to_do_wakes_before_its_counter_has_turned() {
     let world = Shared::default();
     let clock = clock(&world, FreqOffset::ZERO);
-    let mut host = host(&world, 0, clock, None, &Config::default());
+    let mut host = host(&world, 0, clock, Past::none(clock), &Config::default());
     // It has found its link.
     assert_eq!(host.poll(), Err(nb::Error::WouldBlock));
     for _ in 0..100 {
@@ -242,7 +296,7 @@ proptest! {
         let world = Shared::default();
         world.borrow_mut().unchecked = true;
         let clock = fast_clock(&world);
-        let mut pair = Pair::new(world.clone(), clock, None, (seconds % 2) as usize);
+        let mut pair = Pair::new(world.clone(), clock, Past::none(clock), (seconds % 2) as usize);
         pair.run(seconds);
         for (place, octet, len) in changes {
             pair.run(1);

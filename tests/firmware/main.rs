@@ -17,6 +17,7 @@ fn main() {
         on_board("on_board::a_server_is_kissed_off", real_time::a_server_is_kissed_off),
         on_board("on_board::a_leap_second_is_announced", real_time::a_leap_second_is_announced),
         on_board("on_board::its_status_is_asked_for", real_time::its_status_is_asked_for),
+        on_board("on_board::the_floor_outlives_a_boot", real_time::the_floor_outlives_a_boot),
     ];
     // Two emulators at a time disturb one another.
     conclude(trials, 1);

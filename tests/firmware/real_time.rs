@@ -1,13 +1,18 @@
 //! In real time, against servers on this machine.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use truechimer_tests::board::{Answer, Board};
 use truechimer_tests::fake::{Datagram, FakeServer, Reply};
+use truechimer_tests::{scratch, wait_for, write};
 
 /// How far the board may be off beyond what cannot be told, half of the way to it and back, s. It
 /// is a tenth of this on a machine with nothing else to do.
 const ERROR: f64 = 1e-3;
 
+/// How long a record may take that is to be stored.
+const LIMIT: Duration = Duration::from_secs(20);
 /// What a clock says that was set last year.
 const WRONG: Option<&str> = Some("2026-01-02T03:04:05");
 
@@ -24,7 +29,7 @@ fn peer(server: &FakeServer) -> String {
 fn is_set(rtc: Option<&str>) -> Result<()> {
     let server = FakeServer::honest()?;
     let mut board = Board::start(rtc, &[peer(&server)])?;
-    board.wait_for_line("started from the real-time clock")?;
+    board.wait_for_line("started at")?;
     board.wait_for_line("peer 10.0.2.2 now valid")?;
     board.wait_for_line("set local clock to")?;
     board.wait_for_line("clock is now synced")?;
@@ -48,7 +53,7 @@ pub fn the_rtc_is_past_2036() -> Result<()> {
 /// Right before anybody was asked, but it does not say so.
 pub fn the_rtc_has_the_time() -> Result<()> {
     let mut board = Board::start(None, &[])?;
-    board.wait_for_line("started from the real-time clock")?;
+    board.wait_for_line("s by Rtc")?;
     let answer = has_time(&board)?;
     ensure!(answer.leap == 3, "{answer:?}");
     Ok(())
@@ -95,7 +100,28 @@ pub fn its_status_is_asked_for() -> Result<()> {
     board.wait_for_line("clock is now synced")?;
     board.type_in("?")?;
     let status = board.wait_for_line("status: time")?;
-    ensure!(status.contains("synced true, stratum 2"), "{status}");
+    ensure!(status.contains("Synced, stratum 2"), "{status}");
     board.wait_for_line("peer Some(10.0.2.2): reach 00001111, every 16 s, Selected")?;
+    Ok(())
+}
+
+/// What the one before left behind: the time is later than that, whatever the real-time clock says;
+/// and of the store, where the next one goes on.
+pub fn the_floor_outlives_a_boot() -> Result<()> {
+    let directory = scratch()?;
+    let store = write(directory.path(), "flash", &"\u{7f}".repeat(8192))?;
+    let server = FakeServer::honest()?;
+    let settings = [peer(&server), format!("store={store}")];
+    let mut board = Board::start(WRONG, &settings)?;
+    board.wait_for_line("by Rtc")?;
+    board.wait_for_line("clock is now synced")?;
+    let is_saved = || Ok(std::fs::read(&store)?.contains(&0xFF).then_some(()));
+    wait_for("the record in the file", LIMIT, is_saved)?;
+    drop(board);
+    let mut board = Board::start(WRONG, &settings)?;
+    board.wait_for_line("by Floor")?;
+    let answer = board.ask()?;
+    // So long it was off, which nobody counted.
+    ensure!((-60.0..0.0).contains(&answer.offset), "{answer:?}");
     Ok(())
 }

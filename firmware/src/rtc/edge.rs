@@ -4,7 +4,8 @@
 
 use embedded_time::Clock;
 use truechimer_core::hal::Rtc;
-use truechimer_core::units::{Instant, Span, WallTime};
+use truechimer_core::holdover::RtcSpec;
+use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
 
 use crate::clock::SystemClock;
 
@@ -16,6 +17,9 @@ pub trait SecondCounter {
     /// The widest gap between two readings in which an edge is believed, which is how finely it
     /// is found: ten times what a reading takes.
     const WINDOW: Span;
+
+    /// By how much its rate may be off, whatever the temperature.
+    const TOLERANCE: FreqOffset = FreqOffset::from_ppm(100);
 
     /// The seconds since 1970-01-01 UTC.
     ///
@@ -49,6 +53,10 @@ impl<'a, S, C> EdgeSearch<'a, S, C> {
 impl<S: SecondCounter, C: Clock<T: Into<u64>>> Rtc for EdgeSearch<'_, S, C> {
     type Error = S::Error;
 
+    fn spec(&self) -> RtcSpec {
+        RtcSpec { resolution: S::WINDOW, tolerance: S::TOLERANCE }
+    }
+
     /// To be called at intervals shorter than [`SecondCounter::WINDOW`] until it succeeds.
     fn read(&mut self) -> nb::Result<WallTime, S::Error> {
         let before = self.clock.mono();
@@ -60,7 +68,8 @@ impl<S: SecondCounter, C: Clock<T: Into<u64>>> Rtc for EdgeSearch<'_, S, C> {
             return Err(nb::Error::WouldBlock);
         }
         self.last = None;
-        Ok(WallTime::from_unix(secs, 0) + Span::from_nanos(gap.as_nanos() / 2))
+        // The edge was in the gap: in the middle of it, if `resolution` ends it.
+        Ok(WallTime::from_unix(secs, 0) + gap.half() + -S::WINDOW.half())
     }
 
     /// At the beginning of a second, within [`SecondCounter::WINDOW`].
@@ -130,7 +139,7 @@ mod tests {
     fn the_edge_is_found_within_half_a_gap() {
         let (time, read) = search(70, 5_400_003);
         let true_time = WallTime::UNIX_EPOCH + Span::from_micros(time.get() as i64);
-        let error = read.expect("an edge") - true_time;
+        let error = read.expect("an edge") + Slow::WINDOW.half() - true_time;
         assert!(error.abs() <= Span::from_micros(70), "{error:.6}");
         assert_eq!(true_time.unix_secs(), 6);
     }

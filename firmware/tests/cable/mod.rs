@@ -8,7 +8,8 @@ use std::rc::Rc;
 use embedded_time::Clock;
 use embedded_time::fraction::Fraction;
 use smoltcp::phy::{self, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
-use truechimer_core::hal::Rtc;
+use truechimer_core::hal::{Rtc, Store};
+use truechimer_core::holdover::{Record, RtcSpec};
 use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
 
 /// What a frame takes from one end to the other.
@@ -121,26 +122,38 @@ impl Clock for Timer {
     }
 }
 
-/// A real-time clock of whole seconds, which runs true.
-#[derive(Debug)]
+/// A real-time clock of whole seconds.
+#[derive(Debug, Clone)]
 pub struct Seconds {
     world: Shared,
-    /// By how much it is ahead of true time; shared with the test.
-    pub ahead: Rc<Cell<Span>>,
+    /// By how much it was ahead of true time when the world began; shared with the test.
+    ahead: Rc<Cell<Span>>,
+    /// What it gains on true time.
+    rate: FreqOffset,
 }
 
 impl Seconds {
-    pub fn new(world: &Shared, ahead: Span) -> Self {
-        Self { world: world.clone(), ahead: Rc::new(Cell::new(ahead)) }
+    pub fn new(world: &Shared, ahead: Span, rate: FreqOffset) -> Self {
+        Self { world: world.clone(), ahead: Rc::new(Cell::new(ahead)), rate }
+    }
+
+    /// By how much it is ahead now.
+    pub fn ahead(&self) -> Span {
+        let elapsed = self.world.borrow().time - Instant::default();
+        self.ahead.get() + self.rate.gain(elapsed, 0).0
     }
 }
 
 impl Rtc for Seconds {
     type Error = Infallible;
 
+    fn spec(&self) -> RtcSpec {
+        RtcSpec { resolution: Span::from_millis(1), ..RtcSpec::default() }
+    }
+
     /// At the edge of a second, found within a millisecond.
     fn read(&mut self) -> nb::Result<WallTime, Infallible> {
-        let time = self.world.borrow().wall() + self.ahead.get();
+        let time = self.world.borrow().wall() + self.ahead();
         if time.subsec_nanos() >= 1_000_000 {
             return Err(nb::Error::WouldBlock);
         }
@@ -153,7 +166,25 @@ impl Rtc for Seconds {
             return Err(nb::Error::WouldBlock);
         }
         let whole = WallTime::from_unix(time.unix_secs(), 0);
-        self.ahead.set(whole - self.world.borrow().wall());
+        let ahead = whole - self.world.borrow().wall();
+        self.ahead.set(self.ahead.get() + ahead - self.ahead());
+        Ok(())
+    }
+}
+
+/// A memory that lasts; shared with the test.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Rc<RefCell<Option<Record>>>);
+
+impl Store for Memory {
+    type Error = Infallible;
+
+    fn load(&mut self) -> nb::Result<Option<Record>, Infallible> {
+        Ok(*self.0.borrow())
+    }
+
+    fn save(&mut self, record: &Record) -> nb::Result<(), Infallible> {
+        *self.0.borrow_mut() = Some(*record);
         Ok(())
     }
 }

@@ -4,7 +4,9 @@
 use core::arch::asm;
 
 const SYS_OPEN: usize = 0x01;
+const SYS_WRITE: usize = 0x05;
 const SYS_READ: usize = 0x06;
+const SYS_SEEK: usize = 0x0A;
 const SYS_GET_CMDLINE: usize = 0x15;
 const SYS_EXIT: usize = 0x18;
 /// Ended by a run-time error.
@@ -29,18 +31,69 @@ pub fn arguments(buffer: &'static mut [u8; 256]) -> &'static str {
     line.split_once(' ').map_or("", |(_, arguments)| arguments)
 }
 
+/// A file of the host.
+#[derive(Debug)]
+pub struct File(usize);
+
+/// How a file is opened (Arm IHI 0104 §7.9): `rb`, `r+b`.
+const READ: usize = 1;
+const UPDATE: usize = 3;
+
+/// The host does not do as it is asked.
+#[derive(Debug, defmt::Format)]
+pub struct Refused;
+
+impl File {
+    fn open(path: &str, mode: usize) -> Option<Self> {
+        let mut name = [0; 128];
+        // Ended by a zero.
+        name.get_mut(..path.len())
+            .filter(|place| place.len() < 128)?
+            .copy_from_slice(path.as_bytes());
+        let block = [name.as_ptr() as usize, mode, path.len()];
+        // SAFETY: a path, a mode and a length.
+        let handle = unsafe { call(SYS_OPEN, block.as_ptr() as usize) };
+        usize::try_from(handle).ok().map(Self)
+    }
+
+    /// The file at `path`, to be read and written.
+    pub fn update(path: &str) -> Option<Self> {
+        Self::open(path, UPDATE)
+    }
+
+    fn seek(&mut self, offset: u32) -> Result<(), Refused> {
+        let block = [self.0, offset as usize];
+        // SAFETY: a handle and an offset.
+        let result = unsafe { call(SYS_SEEK, block.as_ptr() as usize) };
+        if result == 0 { Ok(()) } else { Err(Refused) }
+    }
+
+    pub fn read(&mut self, offset: u32, octets: &mut [u8]) -> Result<(), Refused> {
+        self.seek(offset)?;
+        self.read_on(octets)
+    }
+
+    fn read_on(&mut self, octets: &mut [u8]) -> Result<(), Refused> {
+        let block = [self.0, octets.as_mut_ptr() as usize, octets.len()];
+        // SAFETY: a handle, an address and a length.
+        let missing = unsafe { call(SYS_READ, block.as_ptr() as usize) };
+        if missing == 0 { Ok(()) } else { Err(Refused) }
+    }
+
+    pub fn write(&mut self, offset: u32, octets: &[u8]) -> Result<(), Refused> {
+        self.seek(offset)?;
+        let block = [self.0, octets.as_ptr() as usize, octets.len()];
+        // SAFETY: a handle, an address and a length.
+        let missing = unsafe { call(SYS_WRITE, block.as_ptr() as usize) };
+        if missing == 0 { Ok(()) } else { Err(Refused) }
+    }
+}
+
 /// Unpredictable bits: the board has no source of them.
 pub fn entropy() -> Option<[u8; 32]> {
-    let path = c"/dev/urandom";
-    let open = [path.as_ptr() as usize, 1, path.to_bytes().len()];
     let mut seed = [0; 32];
-    // SAFETY: a path, a mode (binary reading) and a length; a handle, an address and a length.
-    let unread = unsafe {
-        let handle = call(SYS_OPEN, open.as_ptr() as usize);
-        let read = [handle as usize, seed.as_mut_ptr() as usize, seed.len()];
-        call(SYS_READ, read.as_ptr() as usize)
-    };
-    (unread == 0).then_some(seed)
+    File::open("/dev/urandom", READ)?.read_on(&mut seed).ok()?;
+    Some(seed)
 }
 
 /// Ends the emulator with a failure.

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod flash;
 mod host;
 mod lan9118;
 mod pl031;
@@ -19,12 +20,17 @@ use cortex_m_rt::{entry, exception};
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::EthernetAddress;
 use truechimer_core::config::Config;
+use truechimer_core::hal::Store;
+use truechimer_core::holdover::Record;
 use truechimer_core::units::{Instant, Span};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{Addressing, Buffers, OTHER_SOCKETS, Stack};
 use truechimer_firmware::rtc::{self, EdgeSearch};
+use truechimer_firmware::store::TwoPages;
 
+use crate::flash::Flash;
+use crate::host::File;
 use crate::lan9118::Lan9118;
 use crate::pl031::Pl031;
 use crate::settings::Settings;
@@ -49,9 +55,19 @@ fn main() -> ! {
     let Some(seed) = host::entropy() else { stop("no entropy") };
     let settings = Settings::read(LINE);
 
+    let pages = |path| File::update(path).and_then(|file| TwoPages::new(Flash(file), 0).ok());
+    let mut store = settings.store.and_then(pages);
+    let record = match store.as_mut().map(|store| nb::block!(store.load())) {
+        Some(Ok(Some(record))) => record,
+        Some(Err(error)) => {
+            defmt::warn!("the store cannot be read: {}", error);
+            Record::default()
+        }
+        _ => Record::default(),
+    };
     let mut rtc = EdgeSearch::new(Pl031, &CLOCK);
-    let Ok(time) = nb::block!(rtc::start(&CLOCK, &mut rtc));
-    defmt::info!("started from the real-time clock: {=i64} s", time.unix_secs());
+    let Ok(start) = nb::block!(rtc::start(&CLOCK, &mut rtc, &record));
+    defmt::info!("started at {=i64} s by {}", start.boot.time.unix_secs(), start.boot.status);
 
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
     for irq in [ALARM_IRQ, TYPED_IRQ, ETHERNET_IRQ] {
@@ -67,7 +83,7 @@ fn main() -> ! {
     let Ok(stack) = Stack::new(device, &addressing, SOCKETS, BUFFERS, &CLOCK, seed) else {
         stop("too few sockets");
     };
-    let mut app = App::new(stack, Some(rtc), &Config::default());
+    let mut app = App::new(stack, Some(rtc), store, &start, &Config::default());
     for (name, peer) in &settings.peers {
         if app.add_peer(name, peer).is_err() {
             defmt::warn!("too many peers");

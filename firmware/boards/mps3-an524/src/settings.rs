@@ -14,13 +14,16 @@ pub struct Settings {
     pub ipv4: Ipv4,
     /// `resolver=`: who looks names up.
     pub resolver: Option<IpAddress>,
+    /// `store=`: the file that stands for the flash memory.
+    pub store: Option<&'static str>,
     /// `peer=`, more than once: a name, or address and port of a server; and how it is asked.
     pub peers: Vec<(&'static str, PeerConfig), PEERS>,
 }
 
 impl Settings {
     pub fn read(line: &'static mut [u8; 256]) -> Self {
-        let mut settings = Self { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new() };
+        let mut settings =
+            Self { ipv4: Ipv4::Dhcp, resolver: None, store: None, peers: Vec::new() };
         for word in host::arguments(line).split_whitespace() {
             if settings.take(word).is_none() {
                 defmt::warn!("not understood: {=str}", word);
@@ -41,6 +44,7 @@ impl Settings {
                 *known = Some(router);
             }
             ("resolver", address) => self.resolver = Some(address.parse().ok()?),
+            ("store", path) => self.store = Some(path),
             ("peer", name) => {
                 let address: Option<SocketAddr> = name.parse().ok();
                 let peer = PeerConfig { address, min_poll: 4, ..PeerConfig::default() };

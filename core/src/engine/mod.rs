@@ -119,7 +119,12 @@ impl<const PEERS: usize> Engine<PEERS> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let peers = self.peers.iter().map(|associate| associate.peer.deadline());
-        let others = [self.discipline.deadline(), self.sync.deadline(), self.report.deadline()];
+        let others = [
+            self.discipline.deadline(),
+            self.sync.deadline(),
+            self.sync.tell_deadline(),
+            self.report.deadline(),
+        ];
         peers.chain(others.into_iter().flatten()).min()
     }
 
@@ -211,6 +216,8 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.command(command);
         } else if self.sync.handle_timeout(now.mono) {
             self.event(Event::ClockUnsynced);
+            self.set_status(now);
+        } else if self.sync.tell_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.set_status(now);
         } else if let Some(place) = self.report.next() {
             self.report_peer(place);

@@ -151,8 +151,9 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     pub(super) fn set_status(&mut self, now: Now) {
+        let status = self.sync.tell(now);
         if self.discipline.is_controlling() {
-            self.command(ClockCommand::Status(self.sync.status(now)));
+            self.command(ClockCommand::Status(status));
         }
     }
 }

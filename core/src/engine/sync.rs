@@ -23,12 +23,17 @@ const LIKELY_DEVIATIONS: f64 = 5.0;
 const LATELY: f64 = 64.0;
 /// The reference id of a local clock above stratum 1, as ntpd and chrony give it.
 const LOCAL_ADDRESS: [u8; 4] = [127, 127, 1, 1];
+/// Others are told how good the clock is as often as this at least: what the kernel tells grows by
+/// 500 ppm meanwhile.
+const TELL_EVERY: Span = Span::from_secs(64);
 
 #[derive(Debug)]
 pub(super) struct Sync {
     synced: bool,
     /// It has been.
     trusted: bool,
+    /// When others were told last how good the clock is.
+    told: Instant,
     local_stratum: Option<u8>,
     precision: i8,
     /// What would be served if the clock had no error of its own.
@@ -73,6 +78,7 @@ impl Sync {
         Self {
             synced: false,
             trusted: false,
+            told: Instant::default(),
             local_stratum: local_stratum(config),
             precision: config.precision,
             followed: None,
@@ -191,8 +197,14 @@ impl Sync {
         }
     }
 
-    /// What the kernel tells those who ask.
-    pub(super) fn status(&self, now: Now) -> ClockStatus {
+    /// When a synchronised clock's status is to be told again.
+    pub(super) fn tell_deadline(&self) -> Option<Instant> {
+        self.synced.then(|| self.told + TELL_EVERY)
+    }
+
+    /// What the kernel tells those who ask, and is told now.
+    pub(super) fn tell(&mut self, now: Now) -> ClockStatus {
+        self.told = now.mono;
         ClockStatus {
             synced: self.synced,
             max_error: self.error_bound(now.mono, self.offset).unwrap_or(MAX_DISTANCE),

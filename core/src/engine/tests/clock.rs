@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 use std::string::ToString;
+use std::vec::Vec;
 
+use super::Bench;
 use super::world::{Fault, Server, World};
 use crate::clock::{ClockCommand, ClockError};
 use crate::config::Config;
@@ -187,4 +189,26 @@ fn clocks_are_set_across_the_end_of_the_era() {
     let before = end + Span::from_secs(-30);
     is_set_right(before, before);
     is_set_right(before + Span::from_secs(3_600), before);
+}
+
+#[test]
+fn others_are_told_how_the_error_grows_while_no_server_answers() {
+    let mut bench = Bench::answered(5);
+    bench.commands.clear();
+    let began = bench.time;
+    while bench.time < began + 3_600.0 {
+        bench.ask();
+    }
+    let told: Vec<Span> = bench
+        .commands
+        .iter()
+        .filter_map(|command| match command {
+            ClockCommand::Status(status) if status.synced => Some(status.max_error),
+            _ => None,
+        })
+        .collect();
+    assert!(told.len() as f64 >= (bench.time - began) / 65.0, "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    let grown = told[told.len() - 1] - told[0];
+    assert!(grown > Span::from_millis(50), "{grown}: 15 ppm at least");
 }

@@ -14,11 +14,11 @@ use crate::holdover::KnownFrequency;
 use crate::units::FreqOffset;
 
 /// The probability of a wander to become its neighbour, per sample.
-const MIXING: f32 = 3e-4;
+const MIXING: f32 = 1e-4;
 /// Keeps a filter without neighbours of weight as it is.
 const TINY: f32 = 1e-30;
 /// Weights forget: what is left of them after a sample, the rest being the prior.
-const MEMORY: f32 = 0.99;
+const MEMORY: f32 = 0.995;
 /// The most a single sample may cost a hypothesis, in nats. Without it bursts in both directions
 /// make high wanders win; half of it makes steps of frequency slow.
 const CLIP: f32 = 10.0;
@@ -27,7 +27,7 @@ const LEAST_EVIDENCE: f32 = 0.1;
 /// As long as its kind could have run straight, the alarm is this far below that: it is for the
 /// steps of a frequency that was known, and normal distributions take chance for one. Without it the
 /// mean of all is off by several ppm in a world of 60 of noisy starts.
-const TOO_EARLY: f32 = 2.0;
+const TOO_EARLY: f32 = 6.0;
 /// Log weights are cut off here ...
 const FLOOR: f32 = -30.0;
 /// ... and a filter this far below its kind's best is restarted from that one.

@@ -21,6 +21,9 @@ const LIKELY: f32 = 2.045_757;
 const CURVATURE: f32 = 0.075;
 /// The share of the weight at which the three slide.
 const MAJORITY: f32 = 0.5;
+/// And that of the alarm at which they take its state, by which they forget their own: after a long
+/// gap two late packets make it one of two.
+const ALARM_MAJORITY: f32 = 0.97;
 /// What a filter loses in weight, in nats, when it is copied to another wander.
 const COPY_COST: f32 = 1.0;
 
@@ -58,8 +61,9 @@ impl Ladder {
     /// is given up is a filter at the other end; what is new begins as a copy of its neighbour, or
     /// of the alarm.
     pub fn slide(&mut self, weights: &[f32; WANDERS]) -> Option<[Origin; ALARM]> {
-        let majority = MAJORITY * weights.iter().sum::<f32>();
-        let (lowest, origins) = if weights[ALARM] > majority {
+        let total = weights.iter().sum::<f32>();
+        let majority = MAJORITY * total;
+        let (lowest, origins) = if weights[ALARM] > ALARM_MAJORITY * total {
             (LAST, [(ALARM, COPY_COST); ALARM])
         } else if weights[ALARM - 1] > majority {
             (LAST.min(self.lowest + 1), [(1, 0.0), (2, 0.0), (2, COPY_COST)])
@@ -101,9 +105,10 @@ mod tests {
         assert_eq!(ladder.wander(0), start);
         let down = (0..9).filter(|_| ladder.slide(&[0.7, 0.2, 0.1, 0.0]).is_some()).count();
         assert_eq!((down, ladder.wander(0)), (2, RUNGS[0]));
-        assert_eq!(ladder.slide(&[0.1, 0.1, 0.1, 0.7]), Some([(3, 1.0); 3]));
-        assert_eq!(ladder.wander(2), RUNGS[7]);
         assert_eq!(ladder.slide(&[0.1, 0.1, 0.1, 0.7]), None);
+        assert_eq!(ladder.slide(&[0.01, 0.005, 0.005, 0.98]), Some([(3, 1.0); 3]));
+        assert_eq!(ladder.wander(2), RUNGS[7]);
+        assert_eq!(ladder.slide(&[0.01, 0.005, 0.005, 0.98]), None);
         assert_eq!(ladder.slide(&[0.1, 0.1, 0.7, 0.1]), None);
     }
 }

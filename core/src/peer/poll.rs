@@ -13,10 +13,12 @@ use crate::units::{Instant, Span};
 const BURST_SPACING: Span = Span::from_secs(2);
 /// Answers that the burst is for: enough to be trusted and to know a frequency roughly.
 const BURST_ANSWERS: u32 = 4;
-/// After the burst the distance grows by 6/5 with each answer until it is the least interval.
-const RAMP: (i64, i64) = (6, 5);
-/// The interval grows by at most 50 % with an answer, and falls at once.
-const GROWTH_PERCENT: i64 = 150;
+/// After the burst the distance grows by 12.5 % with each answer until it is the least interval.
+const RAMP_PERMILLE: i64 = 1_125;
+/// And by 20 % after a later one: then the offset was lost, not the frequency.
+const LATER_RAMP_PERMILLE: i64 = 1_200;
+/// The interval grows by at most 150 % with an answer, and falls at once.
+const GROWTH_PERCENT: i64 = 250;
 /// Queries that may go unanswered before the distance grows fourfold with each further one: what
 /// asks a network that is gone is lost.
 const PATIENCE: u32 = 2;
@@ -41,8 +43,10 @@ const SAMPLES_RANGE: (f64, f64) = (0.6, 4.0);
 /// What an answer is worth beside one of another source is bounded: sources that are alike would
 /// else take turns at being asked, and no source is to be forgotten.
 const WORTH_RANGE: (f64, f64) = (0.5, 2.0);
-/// A jitter of up to 1/50 keeps the queries of many clients apart.
+/// A jitter of up to 1/50 keeps the queries of many clients apart,
 const JITTER_PARTS: i64 = 50;
+/// and one of up to 1/4 those of all who have lost the same server: they are not to come back at once.
+const BACK_OFF_JITTER_PARTS: i64 = 4;
 
 /// What an answer means for the next query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +174,11 @@ impl Poll {
             None => (self.interval, Span::from_log2_secs(self.max)),
         };
         let fourfolds = self.unanswered.saturating_sub(PATIENCE).min(10);
-        jittered(base.times(1 << (2 * fourfolds)).min(longest.max(base)), rng)
+        let span = base.times(1 << (2 * fourfolds)).min(longest.max(base));
+        match fourfolds {
+            0 => jittered(span, rng),
+            _ => stretched(span, BACK_OFF_JITTER_PARTS, rng),
+        }
     }
 
     /// A usable answer came, with this effect on the estimate. Says what that means for the next
@@ -186,13 +194,15 @@ impl Poll {
         self.answers = self.answers.saturating_add(1);
         let first = *self.first_answer.get_or_insert(now);
         let least = Span::from_log2_secs(self.min);
+        let young = now - first < least.times(HOLD);
         if let Some(start) = self.start.filter(|_| self.answers >= BURST_ANSWERS) {
-            let ramped = Span::from_nanos(start.as_nanos() / RAMP.1 * RAMP.0);
+            let permille = if young { RAMP_PERMILLE } else { LATER_RAMP_PERMILLE };
+            let ramped = Span::from_nanos(start.as_nanos() / 1_000 * permille);
             self.start = (ramped < least).then_some(ramped);
         }
         let wanted = match (verdict, estimate) {
             (Verdict::Violated, _) => return Schedule::Within(VIOLATION_RETRY),
-            (Verdict::Taken, Some(estimate)) if now - first >= least.times(HOLD) => {
+            (Verdict::Taken, Some(estimate)) if !young => {
                 worthwhile(estimate, self.packets * self.worth)
             }
             _ => least,
@@ -303,7 +313,7 @@ mod tests {
     fn bursts_ramps_and_grows() {
         let mut poll = Poll::new(&PeerConfig::default(), 1.0);
         let gaps = answers(&mut poll, Instant::default(), 70, CALM);
-        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 2.4, 2.88, 3.456, 4.1472]) {
+        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 2.25, 2.531, 2.848, 3.204]) {
             assert!(about(*gap, secs), "{gap} is not about {secs}");
         }
         let falls = |pair: &[Span]| pair[1] + pair[1].half() < pair[0];
@@ -329,7 +339,7 @@ mod tests {
         let Schedule::At(grown) = poll.answered(Verdict::Taken, Some(&calm), later) else {
             panic!()
         };
-        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 150);
+        assert_eq!(grown.as_nanos(), span.as_nanos() / 100 * 250);
         let violated = poll.answered(Verdict::Violated, Some(&calm), later);
         assert_eq!(violated, Schedule::Within(Span::from_secs(2)));
         assert_eq!(poll.interval(), grown);
@@ -375,7 +385,11 @@ mod tests {
             .collect();
         assert!(gaps[..2].iter().all(|gap| *gap <= 64.0));
         assert!(gaps[2] > 250.0 && gaps[3] > 1_000.0);
-        assert!(gaps.iter().all(|gap| *gap <= 1_024.0));
+        // Up to a quarter more, so that not all come back at once.
+        let (least, most) = gaps[3..]
+            .iter()
+            .fold((f64::MAX, 0.0f64), |(least, most), gap| (least.min(*gap), most.max(*gap)));
+        assert!(most > 1.1 * least && most * 1.02 <= 1_280.0, "{least} to {most}");
     }
 
     #[test]
@@ -384,7 +398,8 @@ mod tests {
         for _ in 0..30 {
             poll.lost();
         }
-        assert!(about(poll.next(&mut rng()), 64.0));
+        let gap = poll.next(&mut rng());
+        assert!((Span::from_secs(64)..=Span::from_secs(80)).contains(&gap), "{gap}");
     }
 
     #[test]

@@ -21,8 +21,8 @@ const LIKELY: f32 = 2.045_757;
 const CURVATURE: f32 = 0.075;
 /// The share of the weight at which the three slide.
 const MAJORITY: f32 = 0.5;
-/// And that of the alarm at which they take its state, by which they forget their own: after a long
-/// gap two late packets make it one of two.
+/// And the alarm's, at which they take its state and forget their own: after a long gap a few late
+/// packets give it a half.
 const ALARM_MAJORITY: f32 = 0.97;
 /// What a filter loses in weight, in nats, when it is copied to another wander.
 const COPY_COST: f32 = 1.0;

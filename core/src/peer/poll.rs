@@ -13,8 +13,8 @@ use crate::units::{Instant, Span};
 const BURST_SPACING: Span = Span::from_secs(2);
 /// Answers that the burst is for: enough to be trusted and to know a frequency roughly.
 const BURST_ANSWERS: u32 = 4;
-/// After the burst the distance grows by 12.5 % with each answer until it is the least interval.
-const RAMP_PERMILLE: i64 = 1_125;
+/// After the burst the distance grows by 13 % with each answer until it is the least interval.
+const RAMP_PERMILLE: i64 = 1_130;
 /// And by 20 % after a later one: then the offset was lost, not the frequency.
 const LATER_RAMP_PERMILLE: i64 = 1_200;
 /// The interval grows by at most 150 % with an answer, and falls at once.
@@ -313,7 +313,7 @@ mod tests {
     fn bursts_ramps_and_grows() {
         let mut poll = Poll::new(&PeerConfig::default(), 1.0);
         let gaps = answers(&mut poll, Instant::default(), 70, CALM);
-        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 2.25, 2.531, 2.848, 3.204]) {
+        for (gap, secs) in gaps.iter().zip([2.0, 2.0, 2.0, 2.0, 2.26, 2.554, 2.886, 3.261]) {
             assert!(about(*gap, secs), "{gap} is not about {secs}");
         }
         let falls = |pair: &[Span]| pair[1] + pair[1].half() < pair[0];

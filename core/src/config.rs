@@ -108,6 +108,9 @@ pub struct Config {
     /// The stratum to claim for the local clock while there is nothing better, 1 to 15; others
     /// count as the nearest of these.
     pub local_stratum: Option<u8>,
+    /// Whether no server is believed before [`Input::Constrained`](crate::io::Input::Constrained), nor
+    /// one that is further from it than two minutes, until the clock has been right.
+    pub constrained: bool,
     /// How finely the local clock can be read, as a power of two seconds.
     pub precision: i8,
     /// What [`Now::mono`](crate::units::Now::mono) is to the clock.
@@ -152,6 +155,7 @@ impl Default for Config {
             frequency: FreqOffset::ZERO,
             frequency_deviation: UNKNOWN_FREQUENCY,
             local_stratum: None,
+            constrained: false,
             precision: -20,
             counter: Counter::Raw,
             discipline: DisciplineMode::Native,

@@ -73,6 +73,11 @@ pub enum Input<'a> {
         /// In the order in which to try them.
         addresses: &'a [SocketAddr],
     },
+    /// It is about this time by others than the NTP servers.
+    Constrained {
+        /// Now.
+        time: WallTime,
+    },
     /// What a clock command did.
     Clock(ClockReply),
     /// What the operator wants; [`Output::Operator`] answers.
@@ -136,6 +141,9 @@ pub enum Output {
     Resolve(PeerId),
     /// Keep this for the next start; at most once an hour, but for the first frequency.
     Persist(State),
+    /// Find out by others than the NTP servers about what time it is, and tell [`Input::Constrained`];
+    /// if they do not say, nothing.
+    Constrain,
     /// Log this.
     Event(Event<'static>),
     /// Log [`Event::BadPeer`]; the shell knows the name.

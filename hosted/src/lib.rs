@@ -9,6 +9,7 @@
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
 //! - [`serve`]: the server's tables, and the workers that serve beside the engine's thread.
 //! - [`control`]: the control socket, both ends. [`resolver`]: names and who looks them up.
+//!   [`constraint`]: what time HTTPS servers say it is.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
 //! - [`cli`]: the command lines.
@@ -25,6 +26,8 @@
 //!   processes.
 //! - `caps`, `landlock`, `seccompiler`: what a process gives up on Linux.
 //! - `glob`: patterns in `include`.
+//! - `rustls`, with RustCrypto's algorithms, which compile for every target without another compiler,
+//!   and `webpki-roots`: HTTPS. `httpdate`: its dates.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
 //! - `thiserror`, `anyhow`: errors of the library and of its programs.
@@ -35,6 +38,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod constraint;
 pub mod control;
 pub mod daemon;
 pub mod demo;

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod configuration;
+mod constraint;
 mod control;
 mod demo;
 mod discipline;
@@ -42,6 +43,10 @@ const SOON: Duration = Duration::from_secs(10);
 fn main() -> Result<()> {
     truechimer_tests::names::serve_if_asked()?;
     let trials = vec![
+        trial("constraint::answers", &[], constraint::answers),
+        trial("constraint::bounds_a_liar", &[], constraint::bounds_a_liar),
+        trial("constraint::nobody_answers", &[], constraint::nobody_answers),
+        trial("constraint::unprivileged", &[], constraint::unprivileged),
         trial("demo::whole", &[], demo::whole),
         trial("demo::on_a_terminal", &[], demo::on_a_terminal),
         trial("demo::without_colour", &[], demo::without_colour),

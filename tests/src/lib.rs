@@ -26,6 +26,7 @@ pub mod chimed;
 pub mod fake;
 pub mod footprint;
 pub mod guest;
+pub mod https;
 pub mod names;
 pub mod namespace;
 pub mod peers;

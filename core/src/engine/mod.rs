@@ -1,5 +1,6 @@
 //! The coordinator: takes inputs to the part that decides on them and queues what comes of it.
 
+mod constraint;
 mod holdover;
 mod jump;
 mod names;
@@ -17,6 +18,7 @@ use chacha20::ChaCha8Rng;
 use chacha20::rand_core::SeedableRng;
 use heapless::{Deque, Vec};
 
+use self::constraint::Constraint;
 use self::names::Left;
 use self::report::Report;
 use self::roster::slot;
@@ -28,7 +30,7 @@ use crate::estimate::Verdict;
 use crate::event::{Event, NotSyncedReason};
 use crate::holdover::{Keep, KnownFrequency, Quality};
 use crate::io::{Input, Output, Request, Stamp};
-use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject};
+use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject, Terms};
 use crate::select::{Selection, Standing};
 use crate::system::SystemState;
 use crate::units::{Instant, Now, Span};
@@ -54,6 +56,7 @@ pub struct Engine<const PEERS: usize> {
     generation: u16,
     selection: Selection<PEERS>,
     left: Left,
+    constraint: Constraint,
     discipline: Discipline,
     sync: Sync,
     /// How good the clock was at the start, before any source.
@@ -101,6 +104,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             generation: 0,
             selection: Selection::new(config.min_sources),
             left: Left::default(),
+            constraint: Constraint::new(config.constrained, now.mono),
             discipline: Discipline::new(config, now),
             sync: Sync::new(config),
             boot: Quality::UNKNOWN,
@@ -124,6 +128,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.sync.deadline(),
             self.sync.tell_deadline(),
             self.report.deadline(),
+            self.constraint.deadline(),
         ];
         peers.chain(others.into_iter().flatten()).min()
     }
@@ -163,6 +168,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 self.take_address(now, peer);
             }
             Input::Resolved { peer, addresses } => self.handle_resolved(now, peer, addresses),
+            Input::Constrained { time } => self.handle_constrained(now, time),
             Input::Clock(reply) => self.handle_clock(now, &reply),
             Input::Operator(request) => self.handle_operator(now, request),
         }
@@ -219,6 +225,8 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.set_status(now);
         } else if self.sync.tell_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.set_status(now);
+        } else if self.constraint.handle_timeout(now.mono, &mut self.rng) {
+            self.push(Output::Constrain);
         } else if let Some(place) = self.report.next() {
             self.report_peer(place);
         } else {
@@ -259,7 +267,9 @@ impl<const PEERS: usize> Engine<PEERS> {
         let outcome = match busy {
             Some(reason) => peer.ignore(reason),
             None => {
-                peer.handle_datagram(now, from, received.time, bytes, self.precision, &mut self.rng)
+                let bound = self.constraint.at(now.mono);
+                let terms = Terms { precision: self.precision, bound };
+                peer.handle_datagram(now, from, received.time, bytes, terms, &mut self.rng)
             }
         };
         let address = from.ip();
@@ -271,6 +281,9 @@ impl<const PEERS: usize> Engine<PEERS> {
                 self.push(Output::Rejected { peer: id, reason });
             }
             Received::Suspended { reason, pause: next, change } => {
+                if let Reject::Constraint(_) = reason {
+                    self.constraint.refused(now.mono, self.peers.len());
+                }
                 self.push(Output::Rejected { peer: id, reason });
                 if let Reject::NegativeDelay(delay) = reason {
                     self.event(Event::NegativeDelay { address, delay, next });

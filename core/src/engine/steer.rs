@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use super::constraint::Constraint;
 use super::roster::slot;
 use super::{Associate, Engine};
 use crate::clock::{ClockCommand, ClockReply};
@@ -133,6 +134,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 self.event(Event::ClockSynced);
                 if !was_trusted {
                     self.confirm_addresses(now);
+                    self.constraint = Constraint::Lifted;
                 }
             }
             Some(false) => self.event(Event::ClockUnsynced),

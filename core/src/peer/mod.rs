@@ -4,6 +4,7 @@
 //! is trusted (OpenNTPD's level). It never compares peers and never touches the clock.
 
 mod addresses;
+mod bound;
 mod correctness;
 mod poll;
 mod query;
@@ -26,7 +27,8 @@ use crate::select::Standing;
 use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, KissCode, Packet, ReferenceId};
 
-pub use poll::DENIED;
+pub use bound::Bound;
+pub use poll::{DENIED, stretched};
 pub use query::Query;
 pub use trust::Change;
 pub use validity::{Exchange, Reject, authentic, usable};
@@ -115,6 +117,15 @@ pub struct Peer {
     pub remote: Option<Remote>,
     pub counters: Counters,
     pub options: SelectOptions,
+}
+
+/// What a datagram is tested by that is the same for all peers.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How finely the local clock is read.
+    pub precision: Span,
+    /// What may be claimed.
+    pub bound: Bound,
 }
 
 /// What is due.
@@ -410,6 +421,15 @@ impl Peer {
         }
     }
 
+    /// What may be claimed is known since now: it is asked again at `at` if that was in its way.
+    pub fn constrained(&mut self, at: Instant) {
+        if let Some(Reject::Constraint(_) | Reject::Unconstrained) = self.refused {
+            self.refused = None;
+            self.poll.renew();
+            self.next_query = self.next_query.min(at);
+        }
+    }
+
     /// Whether it would answer now, as far as is known.
     pub const fn is_expected_to_answer(&self) -> bool {
         self.trust.is_valid() && !self.poll.is_suspended()
@@ -422,7 +442,7 @@ impl Peer {
         from: SocketAddr,
         received: WallTime,
         bytes: &[u8],
-        precision: Span,
+        terms: Terms,
         rng: &mut ChaCha8Rng,
     ) -> Received {
         let header = match self.authenticate(from, bytes) {
@@ -434,7 +454,8 @@ impl Peer {
         };
         self.last_transmit = header.transmit_time;
         let pivot = now.wall.max(NOT_BEFORE);
-        match usable(&header, query.transmitted, received, pivot, precision) {
+        let exchange = usable(&header, query.transmitted, received, pivot, terms.precision);
+        match exchange.and_then(|exchange| terms.bound.admit(exchange)) {
             Ok(exchange) => {
                 self.counters.used += 1;
                 self.refused = None;
@@ -500,14 +521,16 @@ impl Peer {
             _ => self.poll.suspend(rng),
         };
         self.next_query = now + pause;
-        if reason != Reject::Kiss(KissCode::RATE) {
+        if !matches!(reason, Reject::Kiss(KissCode::RATE) | Reject::Unconstrained) {
             self.is_useless(2, now);
         }
         // Only a server that says so itself is not to be believed; RATE asks for no more than
         // patience, and odd times may have come about on the way.
         let change = match reason {
             Reject::Kiss(KissCode::RATE) => None,
-            Reject::Kiss(_) | Reject::Alarm | Reject::Stratum(_) => self.trust.distrust(),
+            Reject::Kiss(_) | Reject::Alarm | Reject::Stratum(_) | Reject::Constraint(_) => {
+                self.trust.distrust()
+            }
             _ => None,
         };
         Received::Suspended { reason, pause, change }

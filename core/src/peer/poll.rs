@@ -263,7 +263,7 @@ fn jittered(span: Span, rng: &mut ChaCha8Rng) -> Span {
 }
 
 /// `span`, or more by up to one of so many parts of it.
-pub(super) fn stretched(span: Span, parts: i64, rng: &mut ChaCha8Rng) -> Span {
+pub fn stretched(span: Span, parts: i64, rng: &mut ChaCha8Rng) -> Span {
     let part = i64::from(rng.next_u32());
     let most = span.as_nanos() / parts;
     let more = (i128::from(most) * i128::from(part)) >> 32;

@@ -41,11 +41,15 @@ pub enum Reject {
     RootDistance,
     /// The round trip took less than no time.
     NegativeDelay(Span),
+    /// What it says is so far ahead of the constraint, or behind if negative.
+    Constraint(Span),
+    /// There is to be a constraint, and it is not known yet.
+    Unconstrained,
 }
 
 impl Reject {
     /// How many kinds there are.
-    pub const KINDS: usize = 14;
+    pub const KINDS: usize = 16;
 
     /// The number of the kind, below [`KINDS`](Self::KINDS).
     #[must_use]
@@ -65,6 +69,8 @@ impl Reject {
             Self::ServerTime => 11,
             Self::RootDistance => 12,
             Self::NegativeDelay(_) => 13,
+            Self::Constraint(_) => 14,
+            Self::Unconstrained => 15,
         }
     }
 
@@ -84,6 +90,8 @@ impl Reject {
         "server time",
         "root distance",
         "negative delay",
+        "constraint",
+        "unconstrained",
     ];
 }
 
@@ -93,7 +101,7 @@ impl fmt::Display for Reject {
         match self {
             Self::Kiss(code) => write!(f, " {code}"),
             Self::Stratum(stratum) => write!(f, " {stratum}"),
-            Self::NegativeDelay(delay) => write!(f, " {delay} s"),
+            Self::NegativeDelay(span) | Self::Constraint(span) => write!(f, " {span} s"),
             _ => Ok(()),
         }
     }
@@ -241,8 +249,7 @@ mod tests {
 
     #[test]
     fn names_and_kinds_agree() {
-        let last = Reject::NegativeDelay(Span::ZERO);
-        assert_eq!(last.index() + 1, Reject::KINDS);
+        assert_eq!(Reject::Unconstrained.index() + 1, Reject::KINDS);
         assert_eq!(Reject::NAMES[Reject::Bogus.index()], "bogus");
     }
 }

@@ -13,12 +13,16 @@ use truechimer::log::Log;
 use truechimer::process::{self, Role};
 use truechimer::query::{Target, query};
 use truechimer::service::ServiceManager;
-use truechimer::{output, sys};
+use truechimer::{constraint, output, sys};
 use truechimer_core::event::Level;
 
 fn main() -> ExitCode {
     if let Some(role) = Role::of_this_process() {
         return role.play();
+    }
+    // Not for people either: the daemon starts itself so.
+    if std::env::args_os().nth(1).is_some_and(|command| command == constraint::COMMAND) {
+        return constraint::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let cli = Cli::parse();
     let outcome = match cli.command {

@@ -41,6 +41,10 @@ impl Config {
             }
             add(&mut text, "[[pool]]", rows, known);
         }
+        for constraint in &self.constraints {
+            let known = if brief { vec![("all", false.into())] } else { Vec::new() };
+            add(&mut text, "[[constraint]]", constraint.rows(), known);
+        }
         for Listen { address, port } in &self.listen {
             let address = address.map_or("*".to_owned(), |address| address.to_string());
             let rows = vec![("address", address.into()), ("port", i64::from(*port).into())];
@@ -87,6 +91,7 @@ impl Config {
             min_sources,
             servers: _,
             pools: _,
+            constraints: _,
             listen: _,
             serve: _,
             software_clock: _,

@@ -4,6 +4,7 @@
 //! [`truechimer_core::config`]; an empty file is a configuration without servers.
 
 mod address;
+mod constraint;
 mod effective;
 mod error;
 mod include;
@@ -87,6 +88,9 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// The pools to ask, no two of the same address and port.
     pub pools: Vec<Pool>,
+    /// The HTTPS servers that bound what NTP may claim until the clock is trusted, no two alike, at
+    /// most 16.
+    pub constraints: Vec<crate::constraint::Source>,
     /// Where to serve time, no two alike.
     pub listen: Vec<Listen>,
     /// How it is served there.
@@ -169,6 +173,7 @@ impl Default for Config {
             min_sources: engine.min_sources,
             servers: Vec::new(),
             pools: Vec::new(),
+            constraints: Vec::new(),
             listen: Vec::new(),
             serve: Serve::default(),
             software_clock: SoftwareClock::default(),
@@ -244,6 +249,7 @@ impl Config {
             packets: self.packets,
             min_sources: self.min_sources,
             frequency,
+            constrained: !self.constraints.is_empty(),
             discipline: self.discipline,
             local_stratum: self.local_stratum,
             ..EngineConfig::default()

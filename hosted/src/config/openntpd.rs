@@ -6,11 +6,12 @@
 //! | `servers HOST` | `[[pool]]` of up to eight, which is what the names of the NTP pool have |
 //! | `trusted` | `trust = true` |
 //! | `listen on ADDRESS` | `[[listen]]` |
+//! | `constraint from URL` | `[[constraint]]` |
+//! | `constraints from URL` | the same, with `all = true` |
 //!
 //! The rest has no equivalent: it is checked, named in a warning and left out. That is `weight`,
-//! `rtable`, `sensor`, `query from`, `constraint from`, `constraints from`, a name to `listen on`,
-//! and what is there twice. Words, quotes, comments and continued lines are as OpenNTPD's own
-//! parser has them.
+//! `rtable`, `sensor`, `query from`, a name to `listen on`, and what is there twice. Words, quotes,
+//! comments and continued lines are as OpenNTPD's own parser has them.
 
 mod words;
 
@@ -21,10 +22,11 @@ use std::ops::{Range, RangeInclusive};
 use truechimer_core::config::SelectOptions;
 
 use self::words::{Word, statements};
-use super::error::Source;
+use super::error::Source as File;
 use super::{
     AddressError, Config, ConfigError, Listen, Loaded, NTP_PORT, Pool, Server, ServerAddress,
 };
+use crate::constraint::{MAX_ADDRESSES, MAX_SOURCES, Source, Url, UrlError};
 
 /// The addresses of a name of the NTP pool: four of each family.
 const POOL_COUNT: u8 = 8;
@@ -42,7 +44,7 @@ const STATEMENTS: &str = "listen on, query from, server, servers, sensor, constr
 type Result<T> = std::result::Result<T, ConfigError>;
 
 /// What is configured, and what was left out of it.
-pub(super) fn parse(source: &Source) -> Result<Loaded> {
+pub(super) fn parse(source: &File) -> Result<Loaded> {
     let mut reader = Reader { source, config: Config::default(), warnings: Vec::new() };
     for words in statements(source)? {
         let end = words.last().map_or(0, |word| word.span.end);
@@ -53,7 +55,7 @@ pub(super) fn parse(source: &Source) -> Result<Loaded> {
 
 /// What is left of a statement.
 struct Line<'a> {
-    source: &'a Source,
+    source: &'a File,
     words: std::iter::Peekable<std::vec::IntoIter<Word>>,
     end: usize,
 }
@@ -93,7 +95,7 @@ impl Line<'_> {
 }
 
 struct Reader<'a> {
-    source: &'a Source,
+    source: &'a File,
     config: Config,
     warnings: Vec<String>,
 }
@@ -124,10 +126,7 @@ impl Reader<'_> {
             "sensor" => self.sensor(from, &mut line)?,
             "constraint" | "constraints" => {
                 line.keyword("from")?;
-                let url = line.next("a URL")?;
-                line.words.by_ref().for_each(drop);
-                let message = format!("{first} from {url} is ignored: HTTPS servers are not asked");
-                self.warn(from..url.span.end, message);
+                self.constraint(&first, &mut line)?;
             }
             _ => return Err(self.unknown(&first)),
         }
@@ -138,6 +137,34 @@ impl Reader<'_> {
                 Err(self.source.error(word.span, message))
             }
         }
+    }
+
+    fn constraint(&mut self, keyword: &Word, line: &mut Line<'_>) -> Result<()> {
+        let word = line.next("a URL")?;
+        let url: Url = word
+            .text
+            .parse()
+            .map_err(|error: UrlError| self.source.error(word.span.clone(), error.to_string()))?;
+        let mut addresses = Vec::new();
+        for address in line.words.by_ref() {
+            let ip = self.ip(&address)?;
+            if addresses.len() == MAX_ADDRESSES {
+                let message = format!("{address} is one too many: {MAX_ADDRESSES} are allowed");
+                return Err(self.source.error(address.span, message));
+            }
+            addresses.push(ip);
+        }
+        let source = Source { url, addresses, all: keyword.is("constraints"), ca: None };
+        let sources = &mut self.config.constraints;
+        if sources.iter().any(|other| other.is_at(&source)) {
+            self.warn(word.span.clone(), format_args!("{keyword} from {word} is there already"));
+        } else if sources.len() == MAX_SOURCES {
+            let message = format!("{keyword} from {word} is ignored: {MAX_SOURCES} are allowed");
+            self.warn(word.span.clone(), message);
+        } else {
+            sources.push(source);
+        }
+        Ok(())
     }
 
     fn unknown(&self, word: &Word) -> ConfigError {

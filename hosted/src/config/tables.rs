@@ -12,6 +12,7 @@ use truechimer_core::config::{
 };
 use truechimer_core::units::{FreqOffset, Span};
 
+use super::constraint::ConstraintTable;
 use super::error::Source;
 use super::include;
 use super::log::LogTable;
@@ -59,6 +60,8 @@ struct File {
     server: Vec<ServerTable>,
     #[serde(default)]
     pool: Vec<PoolTable>,
+    #[serde(default)]
+    constraint: Vec<ConstraintTable>,
     #[serde(default)]
     listen: Vec<ListenTable>,
     serve: Option<ServeTable>,
@@ -209,6 +212,7 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     if let Some(count) = source.in_range("minsources", &file.minsources, 1..=config.usable())? {
         config.min_sources = count;
     }
+    config.constraints = source.constraints(file.constraint)?;
     for table in file.listen {
         let listen = source.listen(&table)?;
         let known = config.listen.contains(&listen);

@@ -41,6 +41,15 @@ minpoll = 12
 address = "pool.example.org"
 maxpoll = 3
 
+[[constraint]]
+url = "https://www.example.org"
+addresses = ["192.0.2.1", "2001:db8::1"]
+all = true
+ca = "/etc/ssl/ca.pem"
+
+[[constraint]]
+url = "https://192.0.2.9:8443/now"
+
 [[listen]]
 address = "127.0.0.1"
 port = 1_024
@@ -108,6 +117,20 @@ fn every_key() {
             Pool {
                 server: Server { min_poll: 3, max_poll: 3, ..server("pool.example.org") },
                 count: 4,
+            },
+        ],
+        constraints: vec![
+            crate::constraint::Source {
+                url: "https://www.example.org/".parse().unwrap(),
+                addresses: vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()],
+                all: true,
+                ca: Some("/etc/ssl/ca.pem".into()),
+            },
+            crate::constraint::Source {
+                url: "https://192.0.2.9:8443/now".parse().unwrap(),
+                addresses: Vec::new(),
+                all: false,
+                ca: None,
             },
         ],
         serve: Serve::default(),
@@ -186,6 +209,7 @@ fn the_core_gets_its_part() {
         frequency,
         discipline: DisciplineMode::Kernel,
         local_stratum: Some(15),
+        constrained: true,
         ..EngineConfig::default()
     };
     assert_eq!(config.engine_config(frequency), engine);

@@ -4,6 +4,7 @@
 //! else to wait: no thread, no epoll, no timer or event descriptors.
 
 mod clock;
+mod constraint;
 mod lookups;
 mod reload;
 mod resolve;
@@ -44,6 +45,7 @@ use crate::service::{Notice, ServiceManager};
 use crate::sys::fault::{Call, fault};
 
 use self::clock::open_clock;
+use self::constraint::Constraint;
 use self::lookups::Lookups;
 use self::reload::Parts;
 use self::resolve::{Entry, Names};
@@ -99,6 +101,7 @@ pub struct Daemon {
     config: Config,
     superior: Superior,
     lookups: Lookups,
+    constraint: Constraint,
     control: Option<Control>,
     log: Log,
     /// Of each process, by its name.
@@ -133,6 +136,8 @@ impl Daemon {
         let (clock, frequency, controlled) = open_clock(&superior, config, &log)?;
         let mut engine_config = config.engine_config(frequency);
         engine_config.control = controlled;
+        engine_config.constrained =
+            engine_config.constrained && constraint::is_possible(&superior, &log);
         engine_config.precision = precision();
         let mut engine = Engine::new(&engine_config, clock.now(), serving::seed()?);
         let mut names = Names::default();
@@ -157,6 +162,7 @@ impl Daemon {
             config: config.clone(),
             superior,
             lookups: Lookups::default(),
+            constraint: Constraint::default(),
             control,
             log,
             protections: BTreeMap::new(),
@@ -273,6 +279,7 @@ impl Daemon {
                     self.log.event(&Event::BadPeer { name, address, pool });
                 }
                 Output::Resolve(peer) => self.lookups.want(peer, &self.names),
+                Output::Constrain => self.constraint.ask(&self.config, &self.log),
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
             }
@@ -282,6 +289,7 @@ impl Daemon {
     fn look_up(&mut self) {
         let mut outputs = Vec::new();
         self.lookups.serve(&mut self.node, &self.names, &self.log, &mut outputs);
+        self.constraint.serve(&mut self.node, &self.log, &mut outputs);
         self.take(outputs);
     }
 
@@ -367,8 +375,9 @@ impl Daemon {
         let sockets =
             channels.iter().map(|(_, descriptor)| PollFd::new(*descriptor, PollFlags::POLLIN));
         let control = self.control.iter().flat_map(Control::descriptors);
-        // Both are asked in any case.
-        let wakers = [self.lookups.descriptor(), self.superior.descriptor()];
+        // All are asked in any case.
+        let wakers =
+            [self.lookups.descriptor(), self.constraint.descriptor(), self.superior.descriptor()];
         let wakers = wakers.into_iter().flatten();
         let wakers = wakers.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
         let mut descriptors: Vec<PollFd<'_>> = sockets.chain(wakers).collect();

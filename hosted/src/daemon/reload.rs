@@ -89,7 +89,8 @@ impl Parts<'_> {
 
     /// What is decided at the start stays as it is, and is named if it should not.
     fn keep_fixed(&self, config: &mut Config, warnings: &mut Vec<String>) {
-        let Config { clock, discipline, control, user, software_clock, log, .. } = &*self.config;
+        let Config { clock, discipline, control, user, software_clock, log, constraints, .. } =
+            &*self.config;
         let fixed = [
             ("clock", config.clock != *clock),
             ("discipline", config.discipline != *discipline),
@@ -97,6 +98,7 @@ impl Parts<'_> {
             ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
             ("log", config.log != *log),
+            ("constraint", config.constraints != *constraints),
         ];
         for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
             warnings.push(format!("{key} stays as it is until chimed is started again"));
@@ -107,6 +109,7 @@ impl Parts<'_> {
         config.user.clone_from(user);
         config.software_clock = *software_clock;
         config.log = *log;
+        config.constraints.clone_from(constraints);
         // Their sockets would be others, which a process that was root and is not cannot bind.
         let workers = self.config.serve.workers;
         let privileged = config.listen.iter().any(|listen| listen.port < PRIVILEGED);

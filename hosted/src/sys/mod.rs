@@ -4,6 +4,8 @@
 
 #[cfg_attr(not(target_os = "linux"), path = "single.rs")]
 pub mod batch;
+#[cfg(target_os = "linux")]
+mod capabilities;
 pub(crate) mod fault;
 #[cfg(target_os = "openbsd")]
 pub(crate) mod openbsd;
@@ -11,6 +13,8 @@ mod priority;
 mod signal;
 pub mod timex;
 
+#[cfg(target_os = "linux")]
+pub(crate) use capabilities::drop_capabilities;
 pub use priority::set_normal_priority;
 pub use signal::{
     catch_reload, catch_termination, ignore_termination, ring_on_signals, take_reload_request,

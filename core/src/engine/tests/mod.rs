@@ -3,6 +3,7 @@
 
 mod claims;
 mod clock;
+mod constraint;
 mod holdover;
 mod jumps;
 mod names;
@@ -105,7 +106,10 @@ impl Bench {
                 Output::Event(event) => self.events.push(format!("{event}")),
                 Output::Rejected { reason, .. } => self.rejects.push(reason),
                 Output::BadPeer { .. } => self.bad_peers += 1,
-                Output::Resolve(_) | Output::Operator(_) | Output::Persist(_) => {}
+                Output::Resolve(_)
+                | Output::Operator(_)
+                | Output::Persist(_)
+                | Output::Constrain => {}
             }
         }
     }

@@ -109,6 +109,9 @@ pub(super) struct World {
     kept_back: Vec<ClockReply>,
     /// What the names of peers without an address resolve to.
     pub(super) names: Vec<Vec<SocketAddr>>,
+    /// How far the constraint is from the truth, if it can be had, and when it was asked for.
+    pub(super) constraint: Option<Span>,
+    pub(super) constrained: Vec<f64>,
     /// When whose name was looked up.
     pub(super) lookups: Vec<(f64, PeerId)>,
     in_flight: Vec<Arrival>,
@@ -152,6 +155,8 @@ impl World {
             kept_back: vec![],
             names: vec![],
             lookups: vec![],
+            constraint: None,
+            constrained: vec![],
             in_flight: vec![],
             counter,
             oscillator,
@@ -344,6 +349,12 @@ impl World {
                     self.lookups.push((time, peer));
                     let addresses = &self.names[usize::from(peer.0)];
                     let _ = self.engine.handle(now, Input::Resolved { peer, addresses });
+                }
+                Output::Constrain => {
+                    self.constrained.push(time);
+                    if let Some(time) = self.constraint.map(|off| self.truth(self.counter) + off) {
+                        let _ = self.engine.handle(now, Input::Constrained { time });
+                    }
                 }
                 Output::Event(event) => self.events.push((time, format!("{event}"))),
                 Output::Rejected { reason, .. } => self.rejects.push((time, reason)),

@@ -47,7 +47,7 @@ const FILES: &[(&str, &str)] = &[
     (
         r#"clok = "kernel""#,
         "1:1: unknown key `clok`, expected one of `clock`, `discipline`, `control`, `user`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
     ),
     (
@@ -83,13 +83,13 @@ const FILES: &[(&str, &str)] = &[
     (
         "[ntp]\nx = 1",
         "1:2: unknown key `ntp`, expected one of `clock`, `discipline`, `control`, `user`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
     ),
     (
         "\"\\u001b[31m\" = 1",
         "1:1: unknown key `�[31m`, expected one of `clock`, `discipline`, `control`, `user`, `step_threshold`, \
-         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, \
+         `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
     ),
     (
@@ -254,6 +254,20 @@ const FILES: &[(&str, &str)] = &[
         "2:11: address = \"\" is neither an IP address nor a host name: letters, digits and \
          inner hyphens are allowed, 1 to 63 between dots, 253 in all, not only digits after \
          the last dot",
+    ),
+    (
+        "[[constraint]]\nurl = \"http://a\"",
+        "2:7: url = \"http://a\" is not the URL of an HTTPS server: https://HOST[:PORT][/PATH] is \
+         allowed, or a host",
+    ),
+    (
+        "[[constraint]]\nurl = \"a\"\naddresses = [\"b\"]",
+        "3:14: \"b\" is not an IP address: one without a port is allowed",
+    ),
+    (
+        "[[constraint]]\nurl = \"a\"\n[[constraint]]\nurl = \"https://a/\"",
+        "4:7: url = \"https://a/\" with these addresses is in an earlier [[constraint]]: once is \
+         allowed",
     ),
     (
         "[[listen]]\naddress = \"localhost\"",

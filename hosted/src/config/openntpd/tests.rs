@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Detail;
 
 fn read(text: &str) -> Result<Loaded> {
-    parse(&Source::new(text, "t"))
+    parse(&File::new(text, "t"))
 }
 
 /// What OpenNTPD's manual and the files that come with it show.
@@ -48,14 +48,29 @@ fn the_manual_s_examples() {
         port: 123,
     };
     assert_eq!(config.listen, [None, Some("127.0.0.1"), Some("::1")].map(listen));
-    let rest = Config { servers: Vec::new(), pools: Vec::new(), listen: Vec::new(), ..config };
+    let constraint = |url: &str, addresses: &[&str], all| Source {
+        url: url.parse().unwrap(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        all,
+        ca: None,
+    };
+    let constraints = [
+        constraint("https://9.9.9.9/", &[], false),
+        constraint("https://[2620:fe::fe]/", &[], false),
+        constraint("https://www.google.com/", &[], true),
+        constraint("https://9.9.9.9/", &["2620:fe::fe"], false),
+    ];
+    assert_eq!(config.constraints, constraints);
+    let rest = Config {
+        servers: Vec::new(),
+        pools: Vec::new(),
+        constraints: Vec::new(),
+        listen: Vec::new(),
+        ..config
+    };
     assert_eq!(rest, Config::default());
     let expected = [
         "7:1: sensor * is ignored: there are no sensors of the time here",
-        "9:1: constraint from \"9.9.9.9\" is ignored: HTTPS servers are not asked",
-        "10:1: constraint from \"2620:fe::fe\" is ignored: HTTPS servers are not asked",
-        "11:1: constraints from \"https://www.google.com\" is ignored: HTTPS servers are not asked",
-        "12:1: constraint from \"https://9.9.9.9\" is ignored: HTTPS servers are not asked",
         "16:11: rtable 4 is ignored: the routing table is this process's",
         "16:11: listen on 127.0.0.1 is there already",
         "17:11: listen on localhost is ignored: only an IP address or * is served",
@@ -127,6 +142,12 @@ fn errors_say_where_and_what_is_allowed() {
         ),
         ("constraint a", "1:12: a is not from"),
         ("constraint from", "1:16: the line ends: a URL is missing"),
+        (
+            "constraint from \"http://a\"",
+            "1:17: \"http://a\" is not the URL of an HTTPS server: https://HOST[:PORT][/PATH] is \
+             allowed, or a host",
+        ),
+        ("constraint from a b", "1:19: b is not an IP address: one without a port is allowed"),
         ("server \"a\nserver b", "1:8: this quote has no end: another \" is missing"),
         ("server = a", "1:8: '=' is not allowed outside of quotes"),
         ("sërver a", "1:2: 'ë' is not allowed outside of quotes"),
@@ -169,7 +190,7 @@ fn statement() -> impl Strategy<Value = String> {
         (host, options).prop_map(|(host, options)| format!("servers\t{host} {options}")),
         r"listen on (\*|10\.0\.0\.[1-4]|::1)( rtable [0-9])?",
         "sensor (\\*|nmea[0-9])( correction -?[1-9][0-9]{0,7}| refid GPS| stratum [1-9])?",
-        "constraints? from \"https://[a-z]{1,4}/\"",
+        "constraints? from \"(https://)?[a-z]{1,4}/?\"( ::[1-4]){0,2}",
         r"query from 192\.0\.2\.[1-9]",
         "[ \t]*(#.*)?",
     ]

@@ -45,7 +45,7 @@ pub struct ClockStatus {
     pub synced: bool,
     /// No error is greater.
     pub max_error: Span,
-    /// The error to be expected.
+    /// The error is hardly greater.
     pub estimated_error: Span,
 }
 

@@ -208,7 +208,7 @@ impl Sync {
         ClockStatus {
             synced: self.synced,
             max_error: self.error_bound(now.mono, self.offset).unwrap_or(MAX_DISTANCE),
-            estimated_error: self.offset.abs(),
+            estimated_error: self.likely_error(now.mono, self.offset).unwrap_or(self.offset.abs()),
         }
     }
 

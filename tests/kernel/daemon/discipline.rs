@@ -1,11 +1,10 @@
 //! Both disciplines: an ordinary oscillator, which changes, and the daemon ends and begins again.
 
-use anyhow::{Context, Result, ensure};
-use truechimer_core::timex::{ClockState, Status};
-use truechimer_core::units::FreqOffset;
-use truechimer_tests::guest::scenario::{Happening, Run, Sample, Scenario};
+use anyhow::{Result, ensure};
+use truechimer_core::timex::Status;
+use truechimer_tests::guest::scenario::{Happening, Run, Scenario};
 
-use super::{Case, event, perform, server, within};
+use super::{Case, event, frequency, honest, perform, rate, server, status, within};
 
 const HOUR: f64 = 3_600.0;
 /// From then on the clock is right;
@@ -99,29 +98,15 @@ fn check(run: &Run, limits: [f64; 5]) -> Result<String> {
     for ((time, error), limit) in times.into_iter().zip(errors).zip(limits) {
         within(time, error, limit)?;
     }
-    let first = mean_rate(run, CHANGED)? + FREQUENCY[0];
-    let last = mean_rate(run, STOPPED)? + FREQUENCY[1];
+    let first = frequency(run, CHANGED)? + FREQUENCY[0];
+    let last = frequency(run, STOPPED)? + FREQUENCY[1];
     ensure!(first.abs() < 0.2 && last.abs() < 0.15, "off by {first} and {last} ppm");
-    honest(run)?;
+    honest(run, SETTLED, STOPPED)?;
+    honest(run, STARTED + 300.0, END)?;
     ended(run)?;
     let errors = times.into_iter().zip(errors);
     let errors = errors.map(|(time, error)| format!("{:.0} us {time}", error * 1e6));
     Ok(format!("{}; frequency off by {last:.3} ppm", errors.collect::<Vec<_>>().join(", ")))
-}
-
-/// What the kernel tells others of a synchronised clock is true.
-fn honest(run: &Run) -> Result<()> {
-    for sample in run.between(SETTLED, STOPPED).chain(run.between(STARTED + 300.0, END)) {
-        let timex = sample.timex()?;
-        ensure!(sample.is_synced() && !status(sample)?.contains(Status::UNSYNC), "{sample:?}");
-        ensure!(sample.state == i64::from(ClockState::Ok as u8), "{sample:?}");
-        let greatest = timex.maxerror as f64 / 1e6;
-        ensure!(sample.ahead.abs() <= greatest && greatest < 0.1, "maxerror: {sample:?}");
-        ensure!(timex.esterror as f64 / 1e6 < 400e-6, "esterror: {sample:?}");
-        let bound = sample.number("error_bound").context("no bound")?;
-        ensure!(sample.ahead.abs() <= bound, "beyond the bound: {sample:?}");
-    }
-    Ok(())
 }
 
 /// The daemon has left the clock at its frequency, with nothing in progress.
@@ -135,20 +120,4 @@ fn ended(run: &Run) -> Result<()> {
         ensure!(rate(sample)? == left, "not {left} ppm: {sample:?}");
     }
     Ok(())
-}
-
-fn status(sample: &Sample) -> Result<Status> {
-    Ok(Status::from_bits_retain(sample.timex()?.status.try_into()?))
-}
-
-/// Over ten minutes, in which there are slews.
-fn mean_rate(run: &Run, until: f64) -> Result<f64> {
-    let rates: Vec<f64> = run.between(until - 600.0, until).map(rate).collect::<Result<_>>()?;
-    Ok(rates.iter().sum::<f64>() / rates.len() as f64)
-}
-
-/// What the kernel makes the clock gain, ppm.
-pub(super) fn rate(sample: &Sample) -> Result<f64> {
-    let timex = sample.timex()?;
-    Ok(FreqOffset::from_scaled_ppm(timex.freq).as_ppm() + (timex.tick - 10_000) as f64 * 100.0)
 }

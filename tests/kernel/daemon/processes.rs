@@ -4,8 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use truechimer_tests::guest::scenario::{Happening, Run, Scenario};
 
-use super::discipline::rate;
-use super::{Case, event, perform, server, within};
+use super::{Case, event, perform, rate, server, within};
 
 /// From then on the clock is right.
 const SETTLED: f64 = 900.0;

@@ -35,6 +35,8 @@ pub struct Scenario {
     pub frequency: f64,
     /// At ports from [`FIRST_PORT`].
     pub servers: Vec<Server>,
+    /// How names are resolved; all of them are this host's.
+    pub names: Names,
     /// In their order.
     pub events: Vec<Event>,
 }
@@ -51,6 +53,7 @@ impl Default for Scenario {
             ahead: 0.0,
             frequency: 12.0,
             servers: vec![Server::default()],
+            names: Names::Known,
             events: Vec::new(),
         }
     }
@@ -75,6 +78,17 @@ impl Default for Server {
     }
 }
 
+/// What the name server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Names {
+    /// It answers.
+    Known,
+    /// It answers that it cannot tell.
+    Failing,
+    /// It does not answer.
+    Silent,
+}
+
 /// Something that happens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
@@ -89,6 +103,8 @@ pub struct Event {
 pub enum Happening {
     /// The server of this place answers in this way from now on.
     Server(usize, Server),
+    /// Names are resolved in this way from now on.
+    Names(Names),
     /// The oscillator gains so much from now on, ppm.
     Frequency(f64),
     /// Another program steps the clock by so many seconds.
@@ -200,6 +216,14 @@ impl Run {
     pub fn error(&self, from: f64, to: f64) -> Result<f64> {
         let errors = self.between(from, to).map(|sample| sample.ahead.abs());
         errors.reduce(f64::max).with_context(|| format!("no sample between {from} s and {to} s"))
+    }
+
+    /// When the last sample was taken.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn end(&self) -> Result<f64> {
+        self.samples.last().map(|sample| sample.at).context("no sample")
     }
 
     /// The sample that was taken last before a time, or at it.

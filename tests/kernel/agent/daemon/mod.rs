@@ -1,5 +1,6 @@
 //! Lets a daemon discipline the guest's kernel, and notes how far the clock is off.
 
+mod names;
 mod process;
 mod reference;
 
@@ -10,6 +11,7 @@ use libc::CLOCK_REALTIME;
 use truechimer_tests::guest::scenario::{Event, FOLDER, Happening, Record, Sample, Scenario};
 use truechimer_tests::timex::fields::RawTimex;
 
+use self::names::NameServer;
 use self::process::Daemon;
 use self::reference::{Reference, Servers};
 use crate::scripts::{reset, use_tsc};
@@ -32,20 +34,23 @@ pub fn run(scenarios: &str) -> Result<()> {
     sys::hurry().context("no priority")?;
     fs::create_dir_all("/etc")?;
     fs::write("/etc/passwd", "_ntp:x:123:123::/:/bin/false\n")?;
+    fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\n")?;
+    let names = NameServer::start()?;
     let mut servers = Servers::default();
     for scenario in serde_json::from_str::<Vec<Scenario>>(scenarios)? {
-        perform(&scenario, &mut servers).with_context(|| scenario.name.clone())?;
+        perform(&scenario, &mut servers, &names).with_context(|| scenario.name.clone())?;
     }
     Ok(())
 }
 
-fn perform(scenario: &Scenario, servers: &mut Servers) -> Result<()> {
+fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Result<()> {
     note(&Record::Begin(scenario.name.clone()));
     let _ = fs::remove_dir_all(FOLDER);
     fs::create_dir_all(FOLDER)?;
     reset(scenario.start)?;
     let reference = Reference::new(scenario);
     servers.set(&reference, &scenario.servers)?;
+    names.set(scenario.names);
     sys::set_clock(reference.now() + (scenario.ahead * 1e9) as i64).context("clock_settime")?;
 
     let mut daemon = Some(Daemon::start(scenario, &reference)?);
@@ -60,6 +65,7 @@ fn perform(scenario: &Scenario, servers: &mut Servers) -> Result<()> {
                 Happening::Step(by) => {
                     sys::set_clock(clock(CLOCK_REALTIME) + (by * 1e9) as i64)?;
                 }
+                Happening::Names(how) => names.set(*how),
                 Happening::Frequency(ppm) => reference.set_frequency(*ppm),
                 Happening::Stop => {
                     let code = daemon.take().context("it does not run")?.stop()?;

@@ -154,6 +154,25 @@ pub(crate) fn units() -> Result<()> {
     Ok(())
 }
 
+/// The user that the engines become unless the configuration says otherwise.
+pub(crate) fn user() -> Result<()> {
+    let root = scratch()?;
+    let folder = root.path().join("usr/lib/sysusers.d");
+    fs::create_dir_all(&folder)?;
+    fs::create_dir(root.path().join("etc"))?;
+    fs::copy(Path::new(DIST).join("systemd/chimed.sysusers"), folder.join("chimed.conf"))?;
+    let mut sysusers = Command::new("systemd-sysusers");
+    let ended = finish(sysusers.arg(format!("--root={}", root.path().display())), SOON)?;
+    ensure!(ended.code == Some(0), "{ended:?}");
+    let users = fs::read_to_string(root.path().join("etc/passwd"))?;
+    let ended = finish(chimed()?.args(["check", "--listen", "127.0.0.1"]), SOON)?;
+    let default = ended.stdout.lines().find_map(|line| line.strip_prefix("user = "));
+    let default = default.context("no user")?.trim_matches('"');
+    let line = users.lines().find(|line| line.starts_with(&format!("{default}:")));
+    ensure!(line.is_some_and(|line| line.ends_with(":/usr/sbin/nologin")), "{users}");
+    Ok(())
+}
+
 fn verify(units: &[String]) -> Result<Ended> {
     let mut analyze = Command::new("systemd-analyze");
     let folder = Path::new(&units[0]).parent().context("no folder")?;

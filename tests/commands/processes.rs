@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
 use truechimer_tests::fake::FakeServer;
+use truechimer_tests::namespace::Namespace;
 use truechimer_tests::process::{Process, finish};
 use truechimer_tests::{binaries, free_port, scratch, wait_for, write};
 
@@ -303,6 +304,28 @@ pub(crate) fn calls() -> Result<()> {
     }
     ensure!(refused.is_empty(), "{refused:#?}");
     ensure!(trace.contains("ENOSYS") == SECCOMP, "a thread was made without being asked about");
+    Ok(())
+}
+
+/// Ports that only root binds are bound at the start and stay so; others come when they are wanted.
+pub(crate) fn ports_of_root() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let serving = |workers: u8, ports: &[u16]| {
+        let tables: String = ports.iter().map(|port| listen(*port)).collect();
+        format!("[local]\n[serve]\nworkers = {workers}\n{tables}")
+    };
+    let chimed = Chimed::start_separated_in(&namespace, &serving(1, &[123]))?;
+    ensure!(chimed.status()?.texts("listening")? == ["127.0.0.1:123"], "{:?}", chimed.status()?);
+    chimed.rewrite(&serving(2, &[123, 124, 1_123]))?;
+    let ended = finish(chimectl()?.arg("-s").arg(chimed.control()).arg("reload"), SOON)?;
+    for told in [
+        "serve.workers stays as it is until chimed is started again\n",
+        "cannot serve on 127.0.0.1:124 until chimed is started again, as root: ",
+    ] {
+        ensure!(ended.stderr.matches(told).count() == 1, "{ended:?}");
+    }
+    let status = chimed.status()?;
+    ensure!(status.texts("listening")? == ["127.0.0.1:123", "127.0.0.1:1123"], "{status:?}");
     Ok(())
 }
 

@@ -98,6 +98,15 @@ impl Chimed {
         Self::run(command, Mode::Separated(""), binaries::chimed()?, "kernel", configuration)
     }
 
+    /// Starts it as several processes in a namespace, where there is nobody to become.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_separated_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
+        let command = |program| namespace.command(program);
+        Self::run(command, Mode::Separated(""), binaries::chimed()?, SOFTWARE, configuration)
+    }
+
     /// Starts it in a namespace.
     ///
     /// # Errors

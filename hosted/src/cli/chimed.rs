@@ -10,6 +10,16 @@ use crate::log::{Destination, LogProfile, Options, Threshold};
 use crate::query::Target;
 
 /// Keeps this host's clock right by asking NTP servers, and serves time to others.
+///
+/// It stays in the foreground, as three processes: a parent, which sets the clock and reads the
+/// configuration, the ntp engine, which talks to the network and to chimectl, and the dns engine, which
+/// looks names up. Started as root, the engines become `user` of the configuration, the ntp engine in
+/// an empty root directory, and each process gives up the capabilities, files and system calls that it
+/// does not need, as far as the system can; `chimectl status` says which. Addresses with ports below
+/// 1024 can therefore be added at a start only, not by a reload. When one process ends the others do,
+/// and the status is 1: a service manager is to start chimed again.
+///
+/// SIGTERM, SIGINT and SIGQUIT to the parent end it; SIGHUP has it read the configuration again.
 #[derive(Debug, Parser)]
 #[command(name = "chimed", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {

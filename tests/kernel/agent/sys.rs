@@ -57,8 +57,17 @@ pub fn hurry() -> io::Result<()> {
 
 /// Asks a process to end.
 pub fn terminate(process: u32) -> Result<()> {
+    signal(process, libc::SIGTERM)
+}
+
+/// Ends a process.
+pub fn kill(process: u32) -> Result<()> {
+    signal(process, libc::SIGKILL)
+}
+
+fn signal(process: u32, signal: libc::c_int) -> Result<()> {
     // SAFETY: takes no pointer.
-    Ok(done(unsafe { libc::kill(process.try_into()?, libc::SIGTERM) })?)
+    Ok(done(unsafe { libc::kill(process.try_into()?, signal) })?)
 }
 
 /// Sets CLOCK_REALTIME to so many nanoseconds since 1970.

@@ -10,6 +10,8 @@ use super::{Case, event, perform, rate, server, within};
 const SETTLED: f64 = 900.0;
 const STOPPED: f64 = 3_600.0;
 const END: f64 = 4_200.0;
+/// A slew of 500 ppm takes longer.
+const KILLED: f64 = 200.0;
 /// What the oscillator gains, ppm.
 const FREQUENCY: f64 = 12.0;
 
@@ -25,7 +27,33 @@ pub(crate) fn processes() -> Result<()> {
         events: vec![event(STOPPED, Happening::Stop)],
         ..Scenario::default()
     };
-    perform("processes", &[Case { scenario, check }])
+    let killed = Scenario {
+        name: "killed in the midst of a slew".into(),
+        configuration: "step_threshold = 1\n".to_owned() + &server(0, 4, 4),
+        separated: true,
+        secs: KILLED + 300.0,
+        every: 5.0,
+        ahead: 0.2,
+        frequency: FREQUENCY,
+        events: vec![event(KILLED, Happening::KillEngine)],
+        ..Scenario::default()
+    };
+    let cases = [Case { scenario, check }, Case { scenario: killed, check: left_at_its_frequency }];
+    perform("processes", &cases)
+}
+
+/// The slew ends with who ordered it, and what has been learnt stays.
+fn left_at_its_frequency(run: &Run) -> Result<String> {
+    ensure!(run.ends.iter().map(|(_, code)| *code).eq([Some(1)]), "{run:?}");
+    let slew = rate(run.before(KILLED)?)?;
+    ensure!(slew < -400.0, "no slew, but {slew} ppm");
+    let end = KILLED + 300.0;
+    let left = rate(run.before(end)?)?;
+    ensure!((left + FREQUENCY).abs() < 20.0, "left at {left} ppm");
+    for sample in run.between(KILLED + 5.0, end) {
+        ensure!(rate(sample)? == left, "not {left} ppm: {sample:?}");
+    }
+    Ok(format!("{slew:+.3} ppm before, {left:+.3} ppm after"))
 }
 
 fn check(run: &Run) -> Result<String> {

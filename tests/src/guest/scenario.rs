@@ -111,6 +111,9 @@ pub enum Happening {
     Step(f64),
     /// The daemon is asked to end, by SIGTERM, and has ended before anything else happens.
     Stop,
+    /// Of several processes the ntp engine is killed, and the daemon has ended before anything else
+    /// happens.
+    KillEngine,
     /// It is started again.
     Start,
 }

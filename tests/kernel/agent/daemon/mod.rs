@@ -71,6 +71,10 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
                     let code = daemon.take().context("it does not run")?.stop()?;
                     note(&Record::Ended(secs(reference.elapsed()), code));
                 }
+                Happening::KillEngine => {
+                    let code = daemon.take().context("it does not run")?.kill_engine()?;
+                    note(&Record::Ended(secs(reference.elapsed()), code));
+                }
                 Happening::Start => {
                     daemon = Some(Daemon::start(scenario, &reference)?);
                 }

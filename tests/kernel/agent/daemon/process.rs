@@ -51,6 +51,19 @@ impl Daemon {
         self.wait()
     }
 
+    /// Kills its ntp engine, and waits until all have ended.
+    pub fn kill_engine(self) -> Result<Option<i32>> {
+        for process in fs::read_dir("/proc")? {
+            let process = process?.path();
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            if line.starts_with(b"chimed: ntp engine") {
+                let name = process.file_name().and_then(|name| name.to_str());
+                sys::kill(name.context("no name")?.parse()?)?;
+            }
+        }
+        self.wait()
+    }
+
     /// Ends it at once.
     pub fn kill(mut self) -> Result<Option<i32>> {
         self.child.kill()?;

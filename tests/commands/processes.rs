@@ -11,7 +11,7 @@ use nix::unistd::{Pid, User};
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
 use truechimer_tests::fake::FakeServer;
 use truechimer_tests::namespace::Namespace;
-use truechimer_tests::process::{Process, finish};
+use truechimer_tests::process::{Process, children, finish};
 use truechimer_tests::{binaries, free_port, scratch, wait_for, write};
 
 use super::{SOON, chimectl, chimed};
@@ -32,19 +32,6 @@ fn named(port: u16) -> String {
 fn child(parent: u32, title: &str) -> Result<Pid> {
     let found = children(parent)?.into_iter().find(|(_, other)| other == title);
     Ok(found.with_context(|| format!("no {title}"))?.0)
-}
-
-/// Every process that one has started, and what they are called.
-fn children(parent: u32) -> Result<Vec<(Pid, String)>> {
-    let of = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
-    let mut children = Vec::new();
-    for id in of.split_whitespace() {
-        let line = fs::read(format!("/proc/{id}/cmdline"))?;
-        let title = line.split(|&octet| octet == 0).next().unwrap_or_default();
-        let title = String::from_utf8_lossy(title).into_owned();
-        children.push((Pid::from_raw(id.parse()?), title));
-    }
-    Ok(children)
 }
 
 /// A process that has ended may still be there for init to see.

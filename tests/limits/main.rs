@@ -1,14 +1,16 @@
 //! Size, memory, wake-ups, and a clean end.
 
+use std::fmt::Display;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use truechimer_tests::chimed::{Chimed, server};
 use truechimer_tests::fake::FakeServer;
-use truechimer_tests::process::output;
+use truechimer_tests::process::{children, output};
 use truechimer_tests::trial::{conclude, trial};
 use truechimer_tests::{binaries, wait_for};
 
@@ -27,6 +29,7 @@ fn main() {
     let trials = vec![
         trial("size", &[], size),
         trial("at_rest", &[], at_rest),
+        trial("processes_at_rest", &[], processes_at_rest),
         trial("ends_on_sigterm", &[], || ends_on(Signal::SIGTERM)),
         trial("ends_on_sigint", &[], || ends_on(Signal::SIGINT)),
     ];
@@ -55,7 +58,7 @@ fn at_rest() -> Result<()> {
     let used = processor_time(chimed.process.id())? - used_before;
     let polls = chimed.status()?.number("polls")? - before;
     let seconds = start.elapsed().as_secs_f64();
-    let resident = resident(chimed.process.id())?;
+    let resident = field(chimed.process.id(), "VmRSS:")?;
     println!(
         "chimed at rest: {resident} KiB resident, {:.1} wake-ups/s, {:.2} % of a processor",
         polls / seconds,
@@ -64,6 +67,34 @@ fn at_rest() -> Result<()> {
     ensure!(resident < RESIDENT, "{resident} KiB resident");
     ensure!(polls / seconds <= WAKE_UPS, "{polls} wake-ups in {seconds} s");
     ensure!(used / seconds < BUSY, "{used} s of processor time in {seconds} s");
+    Ok(())
+}
+
+/// Each of several processes, likewise. The parent and the dns engine sleep.
+fn processes_at_rest() -> Result<()> {
+    let servers: Vec<_> = (0..4).map(|_| FakeServer::honest()).collect::<Result<_>>()?;
+    let tables: String = servers.iter().map(|fake| server(fake.port, 6)).collect();
+    let chimed = Chimed::start_released_separated(&tables)?;
+    wait_for("a query to each", Duration::from_secs(20), || {
+        Ok(servers.iter().all(|fake| fake.queries() >= 1).then_some(()))
+    })?;
+    let parent = chimed.process.id();
+    let mut processes = children(parent)?;
+    processes.push((Pid::from_raw(parent.cast_signed()), "parent".to_owned()));
+    let switches = || -> Result<Vec<u64>> {
+        let of = |(id, _): &(Pid, String)| field(*id, "voluntary_ctxt_switches:");
+        processes.iter().map(of).collect()
+    };
+    let (start, before) = (Instant::now(), switches()?);
+    std::thread::sleep(WATCHED);
+    let (after, seconds) = (switches()?, start.elapsed().as_secs_f64());
+    for ((id, name), (before, after)) in processes.iter().zip(before.into_iter().zip(after)) {
+        let (resident, wakes) = (field(*id, "VmRSS:")?, (after - before) as f64 / seconds);
+        println!("{name} at rest: {resident} KiB resident, {wakes:.1} wake-ups/s");
+        ensure!(resident < RESIDENT, "{name}: {resident} KiB resident");
+        let most = if name.ends_with("ntp engine") { WAKE_UPS } else { 0.0 };
+        ensure!(wakes <= most, "{name}: {wakes} wake-ups/s");
+    }
     Ok(())
 }
 
@@ -80,12 +111,12 @@ fn ends_on(signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// `VmRSS`, KiB.
-fn resident(id: u32) -> Result<u64> {
+/// A number of a process' status; `VmRSS` is in KiB.
+fn field(id: impl Display, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.context("no VmRSS")?.parse()?)
+    Ok(number.with_context(|| format!("no {name}"))?.parse()?)
 }
 
 /// User and system time so far, s.

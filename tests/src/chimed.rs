@@ -146,6 +146,15 @@ impl Chimed {
         Self::start_by(Command::new, binaries::released_chimed()?, SOFTWARE, configuration)
     }
 
+    /// Starts the released one as several processes.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_released_separated(configuration: &str) -> Result<Self> {
+        let (mode, program) = (Mode::Separated(USER), binaries::released_chimed()?);
+        Self::run(Command::new, mode, program, SOFTWARE, configuration)
+    }
+
     fn start_by(
         command: impl FnOnce(PathBuf) -> Command,
         program: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -251,6 +251,22 @@ pub fn output(command: &mut Command) -> Result<String> {
         return Err(anyhow!("{name}: {status}: {}", stderr.trim()));
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// Every process that one has started and that has not ended, and what they are called.
+///
+/// # Errors
+/// If there is none such.
+pub fn children(parent: u32) -> Result<Vec<(Pid, String)>> {
+    let of = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    let mut children = Vec::new();
+    for id in of.split_whitespace() {
+        let line = fs::read(format!("/proc/{id}/cmdline"))?;
+        let title = line.split(|&octet| octet == 0).next().unwrap_or_default();
+        let title = String::from_utf8_lossy(title).into_owned();
+        children.push((Pid::from_raw(id.parse()?), title));
+    }
+    Ok(children)
 }
 
 fn name(program: &OsStr) -> String {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -110,7 +110,7 @@ struct Parent<'a> {
     dns: Process<ToHelper, FromHelper>,
     service: ServiceManager,
     clock: Option<KernelClock>,
-    /// The rate at which the clock is right.
+    /// The rate at which the clock is right, if it runs at another one for a while.
     frequency: Option<FreqOffset>,
     /// Where the control socket is to be.
     control: Option<PathBuf>,
@@ -277,8 +277,13 @@ impl<'a> Parent<'a> {
                     Some(clock) => command.carry_out(clock),
                     None => Refused::NotPermitted.into(),
                 };
-                if let Command::Adjust { frequency, .. } = command {
-                    self.frequency = Some(FreqOffset::from_ppm_f64(frequency));
+                match command {
+                    Command::Adjust { frequency, .. } => {
+                        self.frequency = Some(FreqOffset::from_ppm_f64(frequency));
+                    }
+                    // The clock's own loop has it, and what it corrects comes to an end.
+                    Command::Lock { .. } => self.frequency = None,
+                    Command::Step(_) | Command::Status { .. } => {}
                 }
                 self.tell(&ToNtp::Done(done));
             }
@@ -311,18 +316,23 @@ impl<'a> Parent<'a> {
         };
         let (ntp, dns) = (std::mem::take(ntp), std::mem::take(dns));
         (self.ntp_ready, self.dns_ready) = (None, None);
-        let folder = self.control.as_ref().and_then(|path| path.parent());
-        let parent = confine(
-            &Work::Parent(folder.map(PathBuf::from).into_iter().collect()),
-            None,
-            &self.log,
-        )?;
+        let parent = confine(&Work::Parent(self.folders()), None, &self.log)?;
         self.tell(&ToNtp::Run(vec![
             ("parent".to_owned(), parent),
             (Role::Ntp.to_string(), ntp),
             (Role::Dns.to_string(), dns),
         ]));
         Ok(())
+    }
+
+    /// Where it makes and removes files from here on.
+    fn folders(&self) -> Vec<PathBuf> {
+        let control = self.control.as_ref().and_then(|path| path.parent());
+        let here = |folder: &Path| match folder.as_os_str().is_empty() {
+            true => ".".into(),
+            false => folder.into(),
+        };
+        control.map(here).into_iter().collect()
     }
 
     /// That it could not be told is found out again when it is listened to.

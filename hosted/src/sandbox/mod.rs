@@ -116,6 +116,7 @@ fn tell(error: &SandboxError, log: &Log) {
 }
 
 /// What was asked for and not refused.
+#[cfg(any(target_os = "linux", target_os = "freebsd", target_os = "openbsd"))]
 fn needed<T, E: fmt::Display>(
     protection: Protection,
     outcome: Result<T, E>,

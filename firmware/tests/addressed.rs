@@ -306,6 +306,13 @@ fn routers_give_ipv6_addresses() {
 }
 
 #[test]
+fn routers_may_be_silent() {
+    let mut bed = Bed::new(leasing(&SERVERS), Addressing { slaac: true, ..addressing(Ipv4::Dhcp) });
+    bed.run(600);
+    bed.is_right();
+}
+
+#[test]
 fn names_are_looked_up() {
     let names = [("time.example.net".to_owned(), vec![SERVERS[0].into()])].into();
     let mut bed = Bed::new(Lan { names, ..leasing(&[]) }, addressing(Ipv4::Dhcp));

@@ -9,19 +9,25 @@ use anyhow::Result;
 use crate::binaries;
 use crate::process::output;
 
-/// Builds the programs of the package in `package` and returns their folder, of which `name` is
-/// part.
+/// Builds the programs of the package in `package` with such features (words with commas) and
+/// returns their folder, of which `name` is part.
 ///
 /// # Errors
 /// If one does not build.
-pub fn build(package: &Path, name: &str, target: &str, profile: &str) -> Result<PathBuf> {
+pub fn build(
+    package: &Path,
+    name: &str,
+    target: &str,
+    profile: &str,
+    features: &str,
+) -> Result<PathBuf> {
     let directory = binaries::target_directory()?.join(name);
     let mut command = if has_target(target)? {
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
     } else {
         debian(target)
     };
-    command.args(["build", "--quiet", "--locked", "--bins"]);
+    command.args(["build", "--quiet", "--locked", "--bins", "--features", features]);
     command.args(["--target", target, "--profile", profile, "--target-dir"]);
     output(command.arg(&directory).current_dir(package))?;
     Ok(directory.join(target).join(profile))

@@ -111,7 +111,7 @@ pub fn measure(build: Build) -> Result<Vec<Part>> {
 
 /// The folder of the programs.
 fn compile(build: Build) -> Result<PathBuf> {
-    bare::build(Path::new(BOARD), "footprint", build.target(), build.profile())
+    bare::build(Path::new(BOARD), "footprint", build.target(), build.profile(), "")
 }
 
 /// Runs a program and returns its numbers but for the sum, which is compared.

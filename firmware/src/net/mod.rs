@@ -58,6 +58,8 @@ const FIRST_DYNAMIC_PORT: u16 = 0xC000;
 pub const OTHER_SOCKETS: usize = 3;
 /// Between two looks whether there is a link.
 const LINK_INTERVAL: Span = Span::from_secs(1);
+/// When what could not be done is tried again.
+const RETRY: Span = Span::from_secs(1);
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// Frames polled in before others have their turn, so that a flood does not hold them up.
 const BATCH: usize = 32;
@@ -108,6 +110,8 @@ pub struct Stack<'a, D, C, const PEERS: usize> {
     /// Whom DHCP is silent about.
     resolver: Option<IpAddress>,
     link: Link,
+    /// When all that was due then was done, as far as it could be.
+    polled: Option<Instant>,
     /// When routers had advertised something new last, as smoltcp has it.
     advertised: NetInstant,
     clock: &'a SystemClock<C>,
@@ -197,6 +201,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
             names,
             resolver: addressing.resolver,
             link: Link { is_up: false, is_new: false, due: Instant::default() },
+            polled: None,
             advertised: NetInstant::ZERO,
             clock,
             rng,
@@ -211,9 +216,13 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         if self.backlog {
             return Some(now);
         }
-        // What cannot leave would be due at once, again and again.
-        let interface = self.interface.poll_at(to_net(now), &self.sockets);
-        let interface = interface.filter(|_| self.link.is_up).map(from_net);
+        let interface = self.interface.poll_at(to_net(now), &self.sockets).map(from_net);
+        // What was due before it was polled could not be done: the device has no room or no link;
+        // and smoltcp 0.14 would solicit routers for ever that have not answered thrice.
+        let interface = interface.filter(|_| self.link.is_up).map(|at| match self.polled {
+            Some(polled) if at <= polled => polled + RETRY,
+            _ => at,
+        });
         interface.into_iter().chain([self.link.due]).min()
     }
 
@@ -243,7 +252,11 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
             self.advertised = advertised;
             return Some(Change::Reachable { ipv4: false, ipv6: true });
         }
-        let (peer, addresses) = self.names.poll(&mut self.sockets, &mut self.interface)?;
+        let resolved = self.names.poll(&mut self.sockets, &mut self.interface);
+        if self.names.is_asking() {
+            self.polled = None;
+        }
+        let (peer, addresses) = resolved?;
         Some(Change::Resolved(peer, addresses))
     }
 
@@ -260,6 +273,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         self.link = Link { is_up, is_new: is_new || self.link.is_new, due };
         if let Some(dhcp) = self.dhcp.filter(|_| is_new) {
             dhcp::restart(dhcp, &mut self.sockets);
+            self.polled = None;
         }
     }
 
@@ -432,6 +446,8 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
             // The frame may have brought the address that a query waits for.
             self.egress();
             if polled == PollIngressSingleResult::None {
+                // smoltcp counts microseconds.
+                self.polled = Some(from_net(to_net(at)));
                 return Err(nb::Error::WouldBlock);
             }
         }

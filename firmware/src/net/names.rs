@@ -56,6 +56,11 @@ impl<const PEERS: usize> Names<PEERS> {
         }
     }
 
+    /// Whether an answer is waited for.
+    pub(super) const fn is_asking(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Goes on with what was ordered, and returns what was found.
     pub(super) fn poll(
         &mut self,

@@ -15,7 +15,7 @@ pub trait SecondCounter {
     type Error;
 
     /// The widest gap between two readings in which an edge is believed, which is how finely it
-    /// is found: ten times what a reading takes.
+    /// is found, at worst: twice what a turn of the main loop takes.
     const WINDOW: Span;
 
     /// By how much its rate may be off, whatever the temperature.

@@ -48,8 +48,11 @@ pub struct Lan {
 /// A datagram that somebody else is to answer.
 #[derive(Debug, Clone)]
 pub struct Datagram {
+    /// Who sent it.
     pub from: SocketAddr,
+    /// To whom.
     pub to: SocketAddr,
+    /// What is in it.
     pub bytes: Vec<u8>,
     /// The hardware address of who sent it.
     pub hardware: EthernetAddress,
@@ -57,6 +60,7 @@ pub struct Datagram {
 
 impl Datagram {
     /// The frame that answers it.
+    #[must_use]
     pub fn reply(&self, bytes: &[u8]) -> Vec<u8> {
         frame::udp(self.to, self.from, self.hardware, bytes)
     }

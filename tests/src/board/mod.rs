@@ -1,8 +1,13 @@
-//! The appliance of `firmware/boards` on the board that QEMU emulates, in real time: its network is
-//! QEMU's user networking, in which 10.0.2.2 is this machine's loopback.
+//! The appliance of `firmware/boards` on the board that QEMU emulates.
+//!
+//! In real time ([`Board`]) its network is QEMU's user networking, in which 10.0.2.2 is this
+//! machine's loopback. In virtual time ([`VirtualBoard`]) the test is the network ([`lan`]).
 
 mod ask;
+#[path = "../../../firmware/tests/lan/mod.rs"]
+pub mod lan;
 mod log;
+mod virtual_time;
 
 use std::fmt;
 use std::io::Write;
@@ -20,6 +25,7 @@ use crate::process::Process;
 use crate::{bare, free_port, scratch, wait_for};
 
 pub use self::ask::Answer;
+pub use self::virtual_time::{Query, Reply, Sample, VirtualBoard};
 
 /// How long anything may take that the board is to do: a boot takes a second, most of it the edge
 /// of the real-time clock's.
@@ -47,7 +53,7 @@ impl Board {
     /// # Errors
     /// If it does not build or start.
     pub fn start(time: Option<&str>, settings: &[String]) -> Result<Self> {
-        let program = program()?;
+        let program = program(false)?;
         let (directory, port) = (scratch()?, free_port()?);
         let (serial, typed) = (directory.path().join("serial"), directory.path().join("typed"));
         let mut command = Command::new("qemu-system-arm");
@@ -61,9 +67,7 @@ impl Board {
         command.args(["-chardev", &line, "-serial", "chardev:line"]);
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
         command.args(["-nic", &format!("user,hostfwd=udp:127.0.0.1:{port}-:123")]);
-        let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
-        let semihosting = format!("enable=on,target=native,arg={PROGRAM}{words}");
-        command.args(["-semihosting-config", &semihosting]);
+        command.args(["-semihosting-config", &semihosting(settings)]);
         let process = Process::start(&mut command)?;
         Ok(Self { process, log: Log::new(&program, serial)?, typed, port, _directory: directory })
     }
@@ -117,10 +121,19 @@ impl fmt::Debug for Board {
     }
 }
 
-/// The program, built once.
-fn program() -> Result<PathBuf> {
-    static RESULT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let build = || bare::build(Path::new(PACKAGE), "boards", TARGET, "release");
-    let folder = RESULT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+/// QEMU's words for the command line of the program.
+fn semihosting(settings: &[String]) -> String {
+    let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
+    format!("enable=on,target=native,arg={PROGRAM}{words}")
+}
+
+/// The program, built once; that for virtual time if it is to run in `lockstep`.
+fn program(lockstep: bool) -> Result<PathBuf> {
+    static RESULTS: [OnceLock<Result<PathBuf, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (name, features) = if lockstep { ("lockstep", "lockstep") } else { ("boards", "") };
+    let build = || bare::build(Path::new(PACKAGE), name, TARGET, "release", features);
+    let [real, virtual_time] = &RESULTS;
+    let folder = if lockstep { virtual_time } else { real }
+        .get_or_init(|| build().map_err(|error| format!("{error:#}")));
     Ok(folder.clone().map_err(|error| anyhow!(error))?.join(PROGRAM))
 }

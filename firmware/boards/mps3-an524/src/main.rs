@@ -6,6 +6,8 @@
 mod flash;
 mod host;
 mod lan9118;
+#[cfg(feature = "lockstep")]
+mod lockstep;
 mod pl031;
 mod register;
 mod settings;
@@ -70,6 +72,8 @@ fn main() -> ! {
     defmt::info!("started at {=i64} s by {}", start.boot.time.unix_secs(), start.boot.status);
 
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
+    #[cfg(feature = "lockstep")]
+    let device = lockstep::Lockstep::new(device, &CLOCK);
     for irq in [ALARM_IRQ, TYPED_IRQ, ETHERNET_IRQ] {
         // SAFETY: the handlers are there, and what they share is behind critical sections.
         unsafe { NVIC::unmask(Irq(irq)) };
@@ -105,6 +109,12 @@ fn main() -> ! {
 
 /// Until a frame comes, and at most until `wake`.
 fn sleep(wake: Instant) {
+    #[cfg(feature = "lockstep")]
+    if lockstep::awaits(CLOCK.mono()) {
+        return;
+    }
+    #[cfg(feature = "lockstep")]
+    let wake = wake.min(lockstep::due());
     let pause = wake - CLOCK.mono();
     if pause <= Span::ZERO {
         return;

@@ -17,7 +17,7 @@ pub struct Pl031;
 
 impl SecondCounter for Pl031 {
     type Error = Infallible;
-    const WINDOW: Span = Span::from_micros(200);
+    const WINDOW: Span = Span::from_millis(2);
 
     fn read(&mut self) -> Result<i64, Infallible> {
         Ok(RTC.read(DR).into())

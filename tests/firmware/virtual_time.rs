@@ -1,0 +1,149 @@
+//! In virtual time, in which a day takes seconds, against a network that the test makes.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Result, ensure};
+use truechimer_core::units::{FreqOffset, Span};
+use truechimer_tests::board::lan::Lan;
+use truechimer_tests::board::{Query, Reply, Sample, VirtualBoard};
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// What the real-time clock shows: it is off by weeks.
+const WRONG: &str = "2030-01-01T00:00:00";
+const HOUR: i64 = 3_600;
+
+/// Queues of 100 us on the mean, exponential. Marsaglia's xorshift.
+struct Jitter(u64);
+
+impl Jitter {
+    fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn queues(&mut self) -> [Span; 2] {
+        [(); 2].map(|()| {
+            let uniform = ((self.draw() >> 11) as f64 + 1.0) / 2f64.powi(53);
+            Span::from_nanos((-uniform.ln() * 100e3) as i64)
+        })
+    }
+
+    /// So many octets at most.
+    fn octets(&mut self, most: u64) -> Vec<u8> {
+        (0..self.draw() % (most + 1)).map(|_| self.draw() as u8).collect()
+    }
+}
+
+fn leasing(secs: u32) -> Lan {
+    Lan { lease: Some(secs), ..Lan::default() }
+}
+
+fn board(lan: Lan, gain: i32) -> Result<VirtualBoard> {
+    let settings = [format!("peer={SERVER}:123")];
+    VirtualBoard::start(lan, FreqOffset::from_ppm(gain), WRONG, &settings)
+}
+
+/// The greatest error of the samples from `since` on, s.
+fn worst(samples: &[Sample], since: i64) -> f64 {
+    let late = samples.iter().filter(|sample| sample.at >= Span::from_secs(since));
+    late.map(|sample| sample.error.abs()).fold(0.0, f64::max)
+}
+
+/// A counter's frequency error is found, and stays known while nobody answers.
+fn is_learnt(gain: i32) -> Result<()> {
+    let mut board = board(leasing(86_400), gain)?;
+    let mut jitter = Jitter(1);
+    let mut honest = |query: &Query| vec![Reply::honest(query, jitter.queues())];
+    let samples = board.run(2 * HOUR, &mut honest)?;
+    let error = worst(&samples, HOUR);
+    eprintln!("gain {gain} ppm: {} samples, worst {error:.6} s in the second hour", samples.len());
+    ensure!(samples.len() > 30, "{samples:?}");
+    ensure!(error < 100e-6, "{error} s: {samples:?}\n{:#?}", board.lines()?);
+    ensure!(samples.iter().rev().take(20).all(|one| one.stratum == 2), "{samples:?}");
+    // Without being known it would be off by 0.18 s an hour at 50 ppm.
+    let silent = board.run(3 * HOUR, |_| Vec::new())?;
+    let error = worst(&silent, 2 * HOUR);
+    ensure!(error < 2e-3, "{error} s after an hour alone: {silent:?}");
+    Ok(())
+}
+
+pub fn a_fast_counter_is_learnt() -> Result<()> {
+    is_learnt(50)
+}
+
+pub fn a_slow_counter_is_learnt() -> Result<()> {
+    is_learnt(-200)
+}
+
+/// A third of the answers is lost, before each of the others come two that are none: one with
+/// another stamp, one with another time too.
+pub fn loss_and_lies_change_little() -> Result<()> {
+    let mut board = board(leasing(86_400), 50)?;
+    let mut jitter = Jitter(2);
+    let samples = board.run(2 * HOUR, |query| {
+        let queues = jitter.queues();
+        let guess = Query { stamp: jitter.draw(), ..*query };
+        let later = Query { at: query.at + Span::from_secs(10), ..guess };
+        let mut replies = vec![Reply::honest(&guess, queues), Reply::honest(&later, queues)];
+        replies.truncate(if query.count % 3 == 2 { 0 } else { 2 });
+        replies.extend((query.count % 3 != 2).then(|| Reply::honest(query, queues)));
+        replies
+    })?;
+    let error = worst(&samples, HOUR);
+    ensure!(samples.len() > 30 && error < 200e-6, "{error} s: {samples:?}");
+    Ok(())
+}
+
+/// Noise in frames, in packets and in answers.
+pub fn noise_changes_nothing() -> Result<()> {
+    let mut board = board(leasing(86_400), 50)?;
+    let mut jitter = Jitter(3);
+    for hour in 1..=2 {
+        for part in 1..=20 {
+            // To its address, of each protocol, and nothing of one behind that.
+            for ethertype in [[0x08, 0x00], [0x08, 0x06], [0x86, 0xdd]] {
+                let head = [[2, 0, 0, 0xAA, 5, 0x24], [2, 0, 0, 0, 0, 9]].concat();
+                let version = if ethertype == [0x86, 0xdd] { 0x60 } else { 0x45 };
+                let frame = [&head[..], &ethertype, &[version], &jitter.octets(120)];
+                board.noise.push(frame.concat());
+            }
+            let until = (hour - 1) * HOUR + part * HOUR / 20;
+            let samples = board.run(until, |query| {
+                let noise = Reply { bytes: jitter.octets(400), queues: [Span::ZERO; 2] };
+                vec![noise, Reply::honest(query, jitter.queues())]
+            })?;
+            ensure!(hour == 1 || worst(&samples, 0) < 200e-6, "{samples:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A lease of ten minutes is renewed when half of it is over, and nothing is noticed of it.
+pub fn a_lease_is_renewed() -> Result<()> {
+    let mut board = board(leasing(600), 50)?;
+    let mut jitter = Jitter(4);
+    let samples = board.run(2 * HOUR, |query| vec![Reply::honest(query, jitter.queues())])?;
+    let error = worst(&samples, HOUR);
+    ensure!(error < 100e-6, "{error} s: {samples:?}");
+    ensure!((20..40).contains(&board.lan.granted), "{} leases", board.lan.granted);
+    Ok(())
+}
+
+/// A day without the server, after four hours with it: as far off as it says, at most.
+pub fn a_day_alone_is_bounded() -> Result<()> {
+    let mut board = board(leasing(2 * 86_400), -200)?;
+    let mut jitter = Jitter(5);
+    let together = board.run(4 * HOUR, |query| vec![Reply::honest(query, jitter.queues())])?;
+    ensure!(worst(&together, HOUR) < 100e-6, "{together:?}");
+    let alone = board.run(28 * HOUR, |_| Vec::new())?;
+    let error = worst(&alone, 0);
+    eprintln!("{} samples, worst {error:.6} s in a day alone", alone.len());
+    ensure!(alone.len() > 20 && error < 50e-3, "{error} s: {alone:?}");
+    let told = alone.iter().filter(|sample| sample.stratum == 2);
+    for sample in told {
+        ensure!(sample.error.abs() <= sample.root_distance, "{sample:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! A board in virtual time, which passes as fast as its instructions are carried out, and at once
+//! where it sleeps. The test is its network: each datagram is a frame.
+//!
+//! The counter's reading is behind each frame (`lockstep.rs` of the board), so the true time is
+//! known of everything: it is what the counter shows, less what that gains.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use smoltcp::wire::EthernetAddress;
+use tempfile::TempDir;
+use truechimer_core::units::{FreqOffset, NtpTimestamp, Span, WallTime};
+
+use super::lan::{Datagram, Lan, Outcome};
+use super::log::Log;
+use super::{program, semihosting};
+use crate::process::Process;
+use crate::{free_port, scratch};
+
+/// How long the board may be silent, in real time.
+const LIMIT: Duration = Duration::from_secs(30);
+/// What a frame takes each way: so long the machine has to answer.
+const DELAY: Span = Span::from_millis(100);
+/// True time when the counter shows nothing.
+const EPOCH: WallTime = WallTime::from_unix(1_900_000_000, 300_000_000);
+const MARK: &[u8; 8] = b"lockstep";
+/// Who asks the board for its time.
+const OBSERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
+const NTP_PORT: u16 = 123;
+
+/// A question of the board.
+#[derive(Debug, Clone, Copy)]
+pub struct Query {
+    /// Its number.
+    pub count: u64,
+    /// When it came to the server: true time since the board was switched on.
+    pub at: Span,
+    /// Whom it asks.
+    pub server: Ipv4Addr,
+    /// Its transmit stamp.
+    pub stamp: u64,
+}
+
+/// What comes back.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Its octets.
+    pub bytes: Vec<u8>,
+    /// Beyond [`DELAY`] on the way there, which is in the server's stamps, and on the way back.
+    pub queues: [Span; 2],
+}
+
+/// By how much the board was ahead of true time, at a moment between two corrections.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// True time since the board was switched on.
+    pub at: Span,
+    /// The error, s.
+    pub error: f64,
+    /// The stratum that it claims.
+    pub stratum: u8,
+    /// What it says that its error is no greater than, with that of its server, s.
+    pub root_distance: f64,
+}
+
+/// A running board. Dropping it ends the emulator.
+pub struct VirtualBoard {
+    process: Process,
+    log: Log,
+    socket: UdpSocket,
+    emulator: SocketAddr,
+    /// What the counter gains on true time.
+    gain: FreqOffset,
+    queries: u64,
+    /// Whom it has last asked for the time, and from where it did.
+    hardware: EthernetAddress,
+    /// What its network is.
+    pub lan: Lan,
+    /// Frames that arrive with the next answer, whatever they are.
+    pub noise: Vec<Vec<u8>>,
+    _directory: TempDir,
+}
+
+impl Reply {
+    /// The truth of a server of stratum 1, with these queues.
+    #[must_use]
+    pub fn honest(query: &Query, queues: [Span; 2]) -> Self {
+        let time = NtpTimestamp::from_wall(EPOCH + query.at + queues[0]).to_bits();
+        let mut bytes = vec![0x24, 1, 6, 0xec, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(*b"TEST");
+        for stamp in [time, query.stamp, time, time] {
+            bytes.extend(stamp.to_be_bytes());
+        }
+        Self { bytes, queues }
+    }
+}
+
+impl VirtualBoard {
+    /// Switches it on, with a counter that gains `gain` and a real-time clock, which does too, that
+    /// shows `time`, a date and time as QEMU takes them.
+    ///
+    /// # Errors
+    /// If it does not build or start.
+    pub fn start(lan: Lan, gain: FreqOffset, time: &str, settings: &[String]) -> Result<Self> {
+        let program = program(true)?;
+        let directory = scratch()?;
+        let serial = directory.path().join("serial");
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_read_timeout(Some(LIMIT))?;
+        let (ours, theirs) = (socket.local_addr()?.port(), free_port()?);
+        let mut command = Command::new("qemu-system-arm");
+        command.args(["-M", "mps3-an524", "-display", "none", "-monitor", "none"]);
+        command.args(["-icount", "shift=4,sleep=off"]);
+        command.args(["-rtc", &format!("base={time},clock=vm")]);
+        command.arg("-kernel").arg(&program);
+        command.args(["-serial", &format!("file:{}", serial.display())]);
+        let cable = "dgram,id=cable,local.type=inet,local.host=127.0.0.1,remote.type=inet,\
+                     remote.host=127.0.0.1";
+        let cable = format!("{cable},local.port={theirs},remote.port={ours}");
+        command.args(["-netdev", &cable, "-net", "nic,netdev=cable"]);
+        command.args(["-semihosting-config", &semihosting(settings)]);
+        Ok(Self {
+            process: Process::start(&mut command)?,
+            log: Log::new(&program, serial)?,
+            socket,
+            emulator: (Ipv4Addr::LOCALHOST, theirs).into(),
+            gain,
+            queries: 0,
+            hardware: EthernetAddress::BROADCAST,
+            lan,
+            noise: Vec::new(),
+            _directory: directory,
+        })
+    }
+
+    /// Runs until so many seconds of true time have passed since it was switched on. `serve` makes
+    /// the answers to its queries. Each query brings a sample, taken when the answer comes and
+    /// before it is looked at.
+    ///
+    /// # Errors
+    /// If the board falls silent.
+    pub fn run(
+        &mut self,
+        until: i64,
+        mut serve: impl FnMut(&Query) -> Vec<Reply>,
+    ) -> Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        loop {
+            let mut buffer = [0; 2048];
+            let received = self.socket.recv(&mut buffer);
+            let len = received.with_context(|| self.transcript("nothing from the board"))?;
+            let (frame, trailer) = buffer[..len].split_at(len.saturating_sub(16));
+            let reading = trailer.strip_prefix(MARK).context("a frame without a reading")?;
+            let counter = Span::from_nanos(i64::from_be_bytes(reading.try_into()?));
+            let frames = match self.lan.take(frame) {
+                Outcome::Frames(frames) => frames.into_iter().map(|frame| (DELAY, frame)).collect(),
+                Outcome::Datagram(datagram) if datagram.to.ip() == OBSERVER => {
+                    samples.extend(self.sample(&datagram));
+                    Vec::new()
+                }
+                Outcome::Datagram(datagram) => self.answer(&datagram, counter, &mut serve),
+            };
+            for (delay, frame) in frames {
+                self.send(counter + self.stretch(delay), &frame)?;
+            }
+            if self.truth(counter) >= Span::from_secs(until) {
+                return Ok(samples);
+            }
+        }
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// If that cannot be decoded.
+    pub fn lines(&mut self) -> Result<Vec<String>> {
+        Ok(self.log.lines()?.to_vec())
+    }
+
+    /// So much has truly passed when the counter has counted this.
+    fn truth(&self, counter: Span) -> Span {
+        let ratio = self.gain.as_ratio();
+        counter - FreqOffset::from_ratio(ratio / (1.0 + ratio)).gain(counter, 0).0
+    }
+
+    /// So much the counter counts in a true time.
+    fn stretch(&self, span: Span) -> Span {
+        span + self.gain.gain(span, 0).0
+    }
+
+    /// The answers to a query, after the question of what time it is.
+    fn answer(
+        &mut self,
+        datagram: &Datagram,
+        counter: Span,
+        serve: &mut impl FnMut(&Query) -> Vec<Reply>,
+    ) -> Vec<(Span, Vec<u8>)> {
+        let SocketAddr::V4(server) = datagram.to else { return Vec::new() };
+        let stamp = datagram.bytes.last_chunk().copied().map_or(0, u64::from_be_bytes);
+        let at = self.truth(counter) + DELAY;
+        let query = Query { count: self.queries, at, server: *server.ip(), stamp };
+        self.queries += 1;
+        self.hardware = datagram.hardware;
+        // What the question holds comes back: true time at its arrival.
+        let arrival = self.stretch(DELAY.times(2));
+        let mut question = vec![0; 48];
+        question[0] = 0x23;
+        question[40..].copy_from_slice(&(counter + arrival).as_nanos().to_be_bytes());
+        let from = Datagram {
+            from: SocketAddr::new(datagram.from.ip(), NTP_PORT),
+            to: SocketAddr::new(OBSERVER.into(), NTP_PORT),
+            bytes: Vec::new(),
+            hardware: datagram.hardware,
+        };
+        let mut frames = vec![(DELAY.times(2), from.reply(&question))];
+        frames.extend(self.noise.drain(..).map(|frame| (DELAY.times(2), frame)));
+        for Reply { bytes, queues } in serve(&query) {
+            let delay = DELAY.times(2) + queues[0] + queues[1] + Span::from_micros(1);
+            frames.push((delay, datagram.reply(&bytes)));
+        }
+        frames
+    }
+
+    /// What the answer to [`answer`](Self::answer)'s question says.
+    fn sample(&self, datagram: &Datagram) -> Option<Sample> {
+        let bytes: [u8; 48] = datagram.bytes[..].try_into().ok()?;
+        let word = |place: usize| bytes[place..].first_chunk().copied().map(u64::from_be_bytes);
+        let short = |place: usize| bytes[place..].first_chunk().copied().map(u32::from_be_bytes);
+        let at = self.truth(Span::from_nanos(word(24)?.cast_signed()));
+        let arrived = NtpTimestamp::from_bits(word(32)?).unfold(EPOCH);
+        let distance = f64::from(short(4)?) / 2.0 + f64::from(short(8)?);
+        Some(Sample {
+            at,
+            error: (arrived - (EPOCH + at)).as_secs_f64(),
+            stratum: bytes[1],
+            root_distance: distance / 65_536.0,
+        })
+    }
+
+    /// Sends a frame that is to arrive when the counter shows `due`.
+    fn send(&self, due: Span, frame: &[u8]) -> Result<()> {
+        let mut bytes = frame.to_vec();
+        bytes.extend(MARK);
+        bytes.extend(due.as_nanos().to_be_bytes());
+        let sent = self.socket.send_to(&bytes, self.emulator)?;
+        ensure!(sent == bytes.len(), "{sent} octets of {} were sent", bytes.len());
+        Ok(())
+    }
+
+    fn transcript(&self, what: &str) -> String {
+        format!("{what}\n--- the emulator\n{}", self.process.transcript.lines().join("\n"))
+    }
+}
+
+impl fmt::Debug for VirtualBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualBoard").field("queries", &self.queries).finish_non_exhaustive()
+    }
+}

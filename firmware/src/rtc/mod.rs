@@ -11,7 +11,7 @@ use core::convert::Infallible;
 
 use embedded_time::Clock;
 use truechimer_core::hal::Rtc;
-use truechimer_core::holdover::{self, Boot, Record, RtcReading};
+use truechimer_core::holdover::{self, Boot, Record, RtcReading, TimeStatus};
 use truechimer_core::units::{Instant, Span, WallTime};
 
 use crate::clock::SystemClock;
@@ -57,7 +57,14 @@ impl Start {
         record: Record,
         reading: Option<RtcReading>,
     ) -> Self {
-        let boot = holdover::boot(&record, reading.as_ref());
+        let mut boot = holdover::boot(&record, reading.as_ref());
+        if let Some(reading) = reading
+            && record.rtc.is_none()
+            && boot.status == TimeStatus::Rtc
+        {
+            // Never compared, it has shown less than it has counted: the middle is likelier.
+            boot.time += reading.spec.resolution.half();
+        }
         clock.set(boot.time);
         Self { record, boot }
     }

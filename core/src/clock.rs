@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+pub use crate::discipline::{LeapList, LeapPlan};
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// What is to be done to the clock.
@@ -35,6 +36,8 @@ pub enum ClockCommand {
     },
     /// Tell the clock how good it is, for those who ask the kernel.
     Status(ClockStatus),
+    /// Tell the clock of a leap second at the end of this day, or of none; and of TAI.
+    Leap(LeapPlan),
 }
 
 /// How good the clock is, as the kernel tells others (`status`, `maxerror`, `esterror`).
@@ -78,7 +81,7 @@ pub enum ClockReply {
         /// The frequency of the loop now.
         frequency: FreqOffset,
     },
-    /// The status was taken.
+    /// The status, or the leap second, was taken.
     StatusSet,
     /// Nothing was done.
     Failed {

@@ -117,6 +117,21 @@ pub struct Config {
     pub counter: Counter,
     /// Who takes offsets away.
     pub discipline: DisciplineMode,
+    /// Who makes leap seconds.
+    pub leap: LeapMode,
+}
+
+/// What becomes of a leap second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LeapMode {
+    /// The clock is told of it and makes it by itself at the very moment, as a kernel does.
+    #[default]
+    Step,
+    /// The clock goes on, and is slewed until it is right.
+    Slew,
+    /// Nothing is known of leap seconds: the sources jump, and what they say then is corrected as any
+    /// offset.
+    Ignore,
 }
 
 /// What takes offsets away once the clock is about right.
@@ -159,6 +174,7 @@ impl Default for Config {
             precision: -20,
             counter: Counter::Raw,
             discipline: DisciplineMode::Native,
+            leap: LeapMode::Step,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::clock::{ClockError, ClockStatus};
+use crate::clock::{ClockError, ClockStatus, LeapPlan};
 use crate::holdover::{Record, RtcSpec};
 use crate::io::Stamp;
 use crate::peer::PeerId;
@@ -146,6 +146,15 @@ pub trait AdjustableClock {
     /// # Errors
     /// They were not told.
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError>;
+
+    /// Tells the clock of a leap second at the end of this UTC day, which it is to make by itself, or
+    /// that there is none; and TAI − UTC.
+    ///
+    /// # Errors
+    /// It does not make it; [`ClockError::Unsupported`] if it never does: leap seconds are slewed then.
+    fn set_leap(&mut self, _plan: &LeapPlan) -> Result<(), ClockError> {
+        Err(ClockError::Unsupported)
+    }
 }
 
 /// A source of randomness.

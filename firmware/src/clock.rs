@@ -9,7 +9,7 @@ use core::fmt;
 
 use critical_section::{CriticalSection, Mutex};
 use embedded_time::Clock;
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::config::{DRIFT_TOLERANCE, NOT_BEFORE};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::holdover::{Quality, TimeStatus};
@@ -200,6 +200,11 @@ impl<C: Clock<T: Into<u64>>> AdjustableClock for &SystemClock<C> {
         self.change(|at, timex| timex.set_status(at, status));
         let told = Some((self.mono(), *status));
         critical_section::with(|cs| self.state.borrow(cs).status.set(told));
+        Ok(())
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        self.change(|at, timex| timex.set_leap(at, plan));
         Ok(())
     }
 }

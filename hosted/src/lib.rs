@@ -53,4 +53,5 @@ pub mod resolver;
 pub mod sandbox;
 pub mod serve;
 pub mod service;
+pub mod state;
 pub mod sys;

@@ -22,6 +22,7 @@ mod query;
 mod reload;
 mod service;
 mod serving;
+mod state;
 mod usage;
 mod waiting;
 mod workers;
@@ -72,6 +73,10 @@ fn main() -> Result<()> {
         trial("kernel::not_permitted", &[Need::Namespace], kernel::not_permitted),
         trial("kernel::wrong", &[Need::Namespace], kernel::wrong),
         trial("kernel::setting", &[Need::Namespace], kernel::setting),
+        trial("state::restart", &[], state::restart),
+        trial("state::restart_separated", &[], state::restart_separated),
+        trial("state::damaged", &[], state::damaged),
+        trial("state::missing", &[], state::missing),
         trial("discipline::kernel", &[], discipline::kernel),
         trial("discipline::native", &[], discipline::native),
         trial("configuration::unreadable", &[], configuration::unreadable),

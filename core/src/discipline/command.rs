@@ -97,8 +97,10 @@ impl Discipline {
                         self.end_later(now);
                     }
                 }
-                // There is no point in asking again.
-                if matches!(error, ClockError::NotPermitted | ClockError::Unsupported) {
+                // There is no point in asking again; of leap seconds a clock need not know.
+                let is_leap = matches!(command, ClockCommand::Leap(_));
+                let is_final = matches!(error, ClockError::NotPermitted | ClockError::Unsupported);
+                if is_final && !is_leap {
                     self.control = false;
                 }
             }

@@ -118,6 +118,15 @@ impl FreeRun {
         self.previous.local += by;
     }
 
+    /// Time itself was moved by `by`, and the clock was not.
+    pub fn leap(&mut self, by: Span) {
+        if let Some(twin) = &mut self.twin {
+            twin.leap(by);
+        }
+        self.present.free += by;
+        self.previous.free += by;
+    }
+
     /// The local clock shows `local`: what there is to do for each second that has passed is done.
     pub fn advance(&mut self, local: WallTime) {
         if let Some(twin) = &mut self.twin {

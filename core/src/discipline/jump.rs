@@ -7,7 +7,7 @@
 
 use super::FreeRun;
 use crate::config::Counter;
-use crate::units::{Instant, Now, Span};
+use crate::units::{Instant, Now, Span, WallTime};
 
 /// A jump is no less than this: both clocks are not read at the very same moment.
 const LEAST: Span = Span::from_millis(1);
@@ -30,21 +30,18 @@ impl Watch {
         Self { counter, seen: now, hurried: None }
     }
 
-    /// By how much a clock that runs as `run` has it was moved since it was last looked at, if it
-    /// was.
-    pub fn jump(&self, now: Now, run: &FreeRun) -> Option<Span> {
-        Some(self.moved(now, run)).filter(|moved| moved.abs() >= LEAST)
+    /// What the clock showed when it was last looked at.
+    pub const fn last(&self) -> WallTime {
+        self.seen.wall
     }
 
-    /// As [`jump`](Self::jump), of a clock that was told to step by `stepped`; looks from now on
-    /// for the next one.
-    pub fn look(&mut self, now: Now, run: &FreeRun, stepped: Span) -> Option<Span> {
-        let moved = self.moved(now, run) - stepped;
+    /// From now on it is looked at.
+    pub const fn look(&mut self, now: Now) {
         self.seen = now;
-        Some(moved).filter(|moved| moved.abs() >= LEAST)
     }
 
-    fn moved(&self, now: Now, run: &FreeRun) -> Span {
+    /// By how much a clock that runs as `run` has it was moved since it was last looked at, about.
+    pub fn moved(&self, now: Now, run: &FreeRun) -> Span {
         let elapsed = now.mono - self.seen.mono;
         let gain = match self.counter {
             Counter::Raw => run.gain(self.seen.wall, elapsed),
@@ -61,6 +58,11 @@ impl Watch {
         }
         may
     }
+}
+
+/// What is more than both clocks differ by for not being read at the very same moment.
+pub fn beyond_doubt(moved: Span) -> Option<Span> {
+    Some(moved).filter(|moved| moved.abs() >= LEAST)
 }
 
 /// Jumps since the last correction.
@@ -96,12 +98,18 @@ impl Jump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{FreqOffset, WallTime};
+    use crate::units::FreqOffset;
 
     fn now(mono_secs: i64, wall_nanos: i64) -> Now {
         let span = Span::from_secs(mono_secs);
         let wall = WallTime::from_unix(1_800_000_000, 0) + span + Span::from_nanos(wall_nanos);
         Now { mono: Instant::default() + span, wall }
+    }
+
+    fn look(watch: &mut Watch, now: Now, run: &FreeRun) -> Option<Span> {
+        let moved = watch.moved(now, run);
+        watch.look(now);
+        beyond_doubt(moved)
     }
 
     /// A clock of this rate, ppm.
@@ -113,30 +121,20 @@ mod tests {
     fn a_raw_counter_is_left_behind_by_the_rate() {
         let mut watch = Watch::new(Counter::Raw, now(0, 0));
         let run = run(500);
-        assert_eq!(watch.look(now(100, 50_000_000), &run, Span::ZERO), None);
-        assert_eq!(watch.jump(now(200, 50_000_000), &run), Some(Span::from_millis(-50)));
-        assert_eq!(watch.look(now(200, 101_000_000), &run, Span::ZERO), Some(Span::from_millis(1)));
-        assert_eq!(watch.look(now(200, 101_000_000), &run, Span::ZERO), None);
+        assert_eq!(look(&mut watch, now(100, 50_000_000), &run), None);
+        assert_eq!(watch.moved(now(200, 50_000_000), &run), Span::from_millis(-50));
+        assert_eq!(look(&mut watch, now(200, 101_000_000), &run), Some(Span::from_millis(1)));
+        assert_eq!(look(&mut watch, now(200, 101_000_000), &run), None);
     }
 
     #[test]
     fn a_slewed_counter_keeps_up() {
         let mut watch = Watch::new(Counter::Slewed, now(0, 0));
         let run = run(500);
-        assert_eq!(watch.look(now(100_000, 999_999), &run, Span::ZERO), None);
+        assert_eq!(look(&mut watch, now(100_000, 999_999), &run), None);
         let hour = Span::from_secs(-3_600);
-        assert_eq!(
-            watch.jump(now(100_001, hour.as_nanos()), &run).map(|by| by < -hour.half()),
-            Some(true)
-        );
-    }
-
-    #[test]
-    fn a_step_that_was_ordered_is_none() {
-        let mut watch = Watch::new(Counter::Slewed, now(0, 0));
-        let step = Span::from_secs(-7);
-        assert_eq!(watch.look(now(5, step.as_nanos()), &run(0), step), None);
-        assert_eq!(watch.look(now(6, step.as_nanos()), &run(0), step), Some(-step));
+        let moved = watch.moved(now(100_001, hour.as_nanos()), &run);
+        assert!((moved - hour).abs() < Span::from_millis(1), "{moved}");
     }
 
     #[test]

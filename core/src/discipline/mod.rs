@@ -10,13 +10,16 @@
 mod command;
 mod free_run;
 mod jump;
+mod leap;
 mod panic;
 mod twin;
 
 pub use free_run::FreeRun;
+pub use leap::{LeapList, LeapPlan};
 
 use self::command::Awaited;
 use self::jump::{Jump, Watch};
+use self::leap::Leaps;
 use self::panic::Panic;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, DisciplineMode, MAX_FREQUENCY};
@@ -64,6 +67,9 @@ pub struct Discipline {
     step_limit: Option<u32>,
     panic: Panic,
     watch: Watch,
+    pub leaps: Leaps,
+    /// A leap second is being slewed away.
+    leaping: bool,
     /// Somebody else moved the clock, and it has not been corrected since.
     jump: Option<Jump>,
     awaited: Option<Awaited>,
@@ -88,6 +94,8 @@ impl Discipline {
             step_limit: config.step_limit,
             panic: Panic::new(config.panic_threshold),
             watch: Watch::new(config.counter, now),
+            leaps: Leaps::new(config.leap),
+            leaping: false,
             jump: None,
             awaited: None,
             lost_reply: false,
@@ -101,6 +109,7 @@ impl Discipline {
         self.step_limit = config.step_limit;
         self.max_slew = config.max_slew.abs();
         self.panic.set_threshold(config.panic_threshold);
+        self.leaps.set_mode(config.leap);
     }
 
     /// Free-running time when the local clock shows `local`.
@@ -149,7 +158,7 @@ impl Discipline {
 
     /// As [`is_doubtful`](Self::is_doubtful), or it has been moved since it was last watched.
     pub fn is_doubtful_at(&self, now: Now) -> bool {
-        let moved = || self.watch.jump(now, &self.free_run).is_some();
+        let moved = || self.moved(now, Span::ZERO).0.is_some();
         self.is_doubtful() || (!self.is_stepping() && moved())
     }
 
@@ -168,21 +177,46 @@ impl Discipline {
         self.awaited.map(|awaited| awaited.until).or(self.slew_end)
     }
 
+    /// By how much somebody else has moved the clock since it was last looked at, which was told to
+    /// step by `stepped`; and whether it made a leap second.
+    fn moved(&self, now: Now, stepped: Span) -> (Option<Span>, bool) {
+        let moved = self.watch.moved(now, &self.free_run) - stepped;
+        let leapt = self.leaps.leapt(self.watch.last(), now.wall + -moved, moved);
+        (jump::beyond_doubt(moved - leapt.unwrap_or_default()), leapt.is_some())
+    }
+
     /// Looks whether somebody else has moved the clock, and books it as a step; says by how much.
-    /// `reply` is the clock's, if there is one.
-    pub fn watch(&mut self, now: Now, reply: Option<&ClockReply>) -> Option<Span> {
+    /// `reply` is the clock's, if there is one. And whether the clock made a leap second.
+    pub fn watch(&mut self, now: Now, reply: Option<&ClockReply>) -> (Option<Span>, bool) {
         let stepped = match (self.is_stepping(), reply) {
             (true, Some(ClockReply::Stepped { by, .. })) => *by,
             (true, Some(ClockReply::Failed { command: ClockCommand::Step(_), .. })) => Span::ZERO,
             // It may have been carried out already, or not yet.
-            (true, _) => return None,
+            (true, _) => return (None, false),
             (false, _) => Span::ZERO,
         };
         self.free_run.advance(now.wall);
-        let by = self.watch.look(now, &self.free_run, stepped)?;
-        self.free_run.step(now.wall + -(by + stepped), by);
-        self.jump = Some(self.jump.unwrap_or_default().and(by));
-        Some(by)
+        let (jump, leapt) = self.moved(now, stepped);
+        self.watch.look(now);
+        if let Some(by) = jump {
+            self.free_run.step(now.wall + -(by + stepped), by);
+            self.jump = Some(self.jump.unwrap_or_default().and(by));
+        }
+        (jump, leapt)
+    }
+
+    /// A leap second that the clock did not make: it is wrong by that now, and is slewed.
+    pub fn make_leap(&mut self, now: Now, by: Span) -> Option<ClockCommand> {
+        self.free_run.leap(by);
+        self.leaping = true;
+        let offset = self.offset(now.wall).filter(|_| self.control && self.awaited.is_none())?;
+        let command = self.slew(now.mono, offset, self.frequency, FIRST_SLEWS);
+        Some(self.order(now, command, true))
+    }
+
+    /// Whether the clock is off by a leap second that is being slewed away.
+    pub const fn is_leaping(&self) -> bool {
+        self.leaping
     }
 
     /// Whether the sources may be asked out of turn, now that the clock was moved.
@@ -228,9 +262,11 @@ impl Discipline {
         }
         let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         let poll = log2_secs(interval);
-        let may_step = self
-            .step_limit
-            .is_none_or(|limit| self.corrections < limit || (self.jump.is_some() && limit > 0));
+        self.leaping &= offset.abs() > self.step_threshold;
+        let may_step = !self.leaping
+            && self
+                .step_limit
+                .is_none_or(|limit| self.corrections < limit || (self.jump.is_some() && limit > 0));
         let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
         } else if settled && offset.abs() <= LOOP_RANGE && self.may_lock(&consensus, offset, poll) {

@@ -71,6 +71,11 @@ impl Twin {
         self.clock.step(self.when(local), by);
     }
 
+    /// Free-running time was moved by `by`, and the clock was not.
+    pub fn leap(&mut self, by: Span) {
+        self.origin += by;
+    }
+
     /// Goes through the seconds until `local` but for the last ones, so that it is not done for
     /// each reading.
     pub fn advance(&mut self, local: WallTime) {

@@ -14,7 +14,11 @@ use crate::units::Now;
 impl<const PEERS: usize> Engine<PEERS> {
     /// Looks whether the clock was moved. `reply` is the clock's, if that is what came in.
     pub(super) fn watch_clock(&mut self, now: Now, reply: Option<&ClockReply>) {
-        let Some(offset) = self.discipline.watch(now, reply) else { return };
+        let (jump, leapt) = self.discipline.watch(now, reply);
+        if leapt {
+            self.made_leap();
+        }
+        let Some(offset) = jump else { return };
         self.event(Event::ClockJumped { offset });
         self.boot = Quality::UNKNOWN;
         let may_hurry = self.discipline.may_hurry(now.mono);

@@ -3,6 +3,7 @@
 mod constraint;
 mod holdover;
 mod jump;
+mod leap;
 mod names;
 mod report;
 mod roster;
@@ -125,6 +126,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         let peers = self.peers.iter().map(|associate| associate.peer.deadline());
         let others = [
             self.discipline.deadline(),
+            self.discipline.leaps.deadline(),
             self.sync.deadline(),
             self.sync.tell_deadline(),
             self.report.deadline(),
@@ -184,7 +186,9 @@ impl<const PEERS: usize> Engine<PEERS> {
     #[must_use]
     pub fn system(&self, now: Now) -> SystemState {
         let doubtful = self.discipline.is_doubtful_at(now);
-        self.sync.system(now, self.discipline.offset(now.wall).unwrap_or_default(), doubtful)
+        let leap = self.discipline.leaps.indicator(now.wall);
+        let offset = self.discipline.offset(now.wall).unwrap_or_default();
+        self.sync.system(now, offset, doubtful, leap)
     }
 
     fn associate(&self, id: PeerId) -> Option<&Associate> {
@@ -220,6 +224,8 @@ impl<const PEERS: usize> Engine<PEERS> {
             self.lose_sync(now);
         } else if let Some(command) = self.discipline.handle_timeout(now) {
             self.command(command);
+        } else if self.discipline.leaps.take_due(now.mono) {
+            self.leap_due(now);
         } else if self.sync.handle_timeout(now.mono) {
             self.event(Event::ClockUnsynced);
             self.set_status(now);

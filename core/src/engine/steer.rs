@@ -54,6 +54,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             peer.judge(is_of_use(standing), now.mono);
         }
         let Some(consensus) = consensus else { return };
+        self.count_announcements();
         let followed = |one: &&Associate| slot::<PEERS>(one.id) == consensus.selected.index;
         let Some(Associate { peer, .. }) = self.peers.iter().find(followed) else { return };
         let before = self.discipline.frequency();
@@ -92,6 +93,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         self.discipline.handle_reply(now.mono, reply);
         match *reply {
             ClockReply::Stepped { by, now: date } => {
+                self.discipline.leaps.forget();
                 for associate in &mut self.peers {
                     associate.peer.handle_step();
                 }
@@ -107,6 +109,9 @@ impl<const PEERS: usize> Engine<PEERS> {
             }
             ClockReply::StatusSet => {}
             ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
+            ClockReply::Failed { command: ClockCommand::Leap(_), .. } => {
+                self.discipline.leaps.give_up();
+            }
             ClockReply::Failed { command, .. } => {
                 match command {
                     ClockCommand::Step(_) => self.event(Event::Settimeofday),
@@ -118,7 +123,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                         self.event(Event::AdjfreqFailed);
                     }
                     ClockCommand::Lock { .. } => self.event(Event::AdjfreqFailed),
-                    ClockCommand::Status(_) => {}
+                    ClockCommand::Status(_) | ClockCommand::Leap(_) => {}
                 }
                 self.update_sync(now);
             }
@@ -129,7 +134,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     fn update_sync(&mut self, now: Now) {
         let Some(offset) = self.discipline.offset(now.wall) else { return };
         let was_trusted = self.sync.is_trusted();
-        match self.sync.update(now, offset) {
+        match self.sync.update(now, offset, self.discipline.is_leaping()) {
             Some(true) => {
                 self.event(Event::ClockSynced);
                 if !was_trusted {
@@ -141,6 +146,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             None => {}
         }
         self.set_status(now);
+        self.update_leap(now);
         self.persist(now);
     }
 

@@ -114,7 +114,8 @@ impl Sync {
         self.likely.frequency_deviation.take(consensus.frequency_deviation);
         self.likely.wander.take(consensus.selected.wander);
         self.followed = Some(SystemState {
-            leap: header.leap,
+            // What is announced is not of one source: `system` says it.
+            leap: LeapIndicator::NoWarning,
             stratum: header.stratum.saturating_add(1).min(MAX_STRATUM),
             precision: self.precision,
             root_delay,
@@ -128,9 +129,9 @@ impl Sync {
         });
     }
 
-    /// The clock is `offset` behind what it follows. Says whether that made it synchronised or
-    /// unsynchronised.
-    pub(super) fn update(&mut self, now: Now, offset: Span) -> Option<bool> {
+    /// The clock is `offset` behind what it follows, which may be for a leap second. Says whether that
+    /// made it synchronised or unsynchronised.
+    pub(super) fn update(&mut self, now: Now, offset: Span, leaping: bool) -> Option<bool> {
         let followed = self.followed.as_mut()?;
         followed.reference_time = now.wall;
         self.offset = offset;
@@ -138,7 +139,7 @@ impl Sync {
         let synced = if distance + offset.abs() > MAX_DISTANCE {
             false
         } else if self.synced {
-            offset.abs() <= distance + FAR
+            offset.abs() <= distance + FAR || leaping
         } else {
             offset.abs() <= distance.max(CLOSE)
         };
@@ -172,11 +173,17 @@ impl Sync {
 
     /// What a server tells its clients of a clock that is `offset` behind what it follows, or not
     /// even that is known.
-    pub(super) fn system(&self, now: Now, offset: Span, doubtful: bool) -> SystemState {
+    pub(super) fn system(
+        &self,
+        now: Now,
+        offset: Span,
+        doubtful: bool,
+        leap: LeapIndicator,
+    ) -> SystemState {
         match (&self.followed, self.local_stratum) {
             (Some(followed), _) if self.synced && !doubtful => {
                 let root_dispersion = followed.root_dispersion + offset.abs();
-                SystemState { root_dispersion, ..*followed }
+                SystemState { leap, root_dispersion, ..*followed }
             }
             (_, Some(stratum)) => SystemState {
                 leap: LeapIndicator::NoWarning,

@@ -162,6 +162,9 @@ pub enum Event<'a> {
         "local clock held: offset {}s is beyond the panic threshold", offset;
     /// They no longer do, or the operator has accepted it.
     ClockReleased => Info, "local clock no longer held";
+    /// A leap second has passed.
+    LeapSecond { deleted: bool } => Info,
+        "leap second {}", if deleted { "deleted" } else { "inserted" };
     /// Somebody else changed the frequency, of which nothing is left.
     FrequencyChanged { from: FreqOffset, to: FreqOffset } => Warning,
         "clock frequency was changed by another from {} to {}ppm",

@@ -95,6 +95,7 @@ pub(super) fn samples() -> Vec<Sample> {
         (ClockHeld { offset: Span::from_secs(1_800) }, &["1800.000000"],
             "local clock held: offset 1800.000000s is beyond the panic threshold", Error),
         (ClockReleased, &[], "local clock no longer held", Info),
+        (LeapSecond { deleted: false }, &["inserted"], "leap second inserted", Info),
         (FrequencyChanged { from: FreqOffset::from_ppm(-3), to: FreqOffset::from_ppm_f64(12.5) },
             &["-3.000000", "12.500000"],
             "clock frequency was changed by another from -3.000000 to 12.500000ppm", Warning),

@@ -250,6 +250,7 @@ where
             ClockCommand::Status(status) => {
                 self.clock.set_status(&status).map(|()| ClockReply::StatusSet)
             }
+            ClockCommand::Leap(plan) => self.clock.set_leap(&plan).map(|()| ClockReply::StatusSet),
         };
         reply.unwrap_or_else(|error| ClockReply::Failed { command, error })
     }

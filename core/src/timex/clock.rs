@@ -2,8 +2,8 @@
 
 use super::integrator::Integrator;
 use super::ntp::Ntp;
-use super::{Error, Field, NtpTime, Reply, Request, Resolution, Settings, Status};
-use crate::clock::ClockStatus;
+use super::{Constant, Error, Field, NtpTime, Reply, Request, Resolution, Settings, Status};
+use crate::clock::{ClockStatus, LeapPlan};
 use crate::units::{FreqOffset, Instant, Span, WallTime};
 
 /// The largest rate that [`SoftwareClock::steer`] takes, either way: 10 %, what the kernel's
@@ -169,6 +169,15 @@ impl SoftwareClock {
             ..Settings::NONE
         };
         self.ntp.set(&settings, self.base.time().unix_secs());
+    }
+
+    /// Arms a leap second at the end of this day of the clock, or none, and sets TAI − UTC.
+    pub fn set_leap(&mut self, at: Instant, plan: &LeapPlan) {
+        self.advance_to(at);
+        let status = Some(plan.status(self.status()));
+        let constant = plan.tai.map(Constant::Tai);
+        let secs = self.base.time().unix_secs();
+        self.ntp.set(&Settings { status, constant, ..Settings::NONE }, secs);
     }
 
     /// Goes through the seconds that have begun until `at`, which spares later calls to do so.

@@ -88,6 +88,14 @@ impl WallTime {
     }
 }
 
+impl WallTime {
+    /// Whether it is the first moment of January or July, in UTC.
+    pub(crate) fn is_half_year(self) -> bool {
+        let (_, month, day) = civil_date(self.secs.div_euclid(DAY));
+        self.secs.rem_euclid(DAY) == 0 && self.nanos == 0 && matches!((month, day), (1 | 7, 1))
+    }
+}
+
 impl Add<Span> for WallTime {
     type Output = Self;
     fn add(self, span: Span) -> Self {

@@ -3,11 +3,11 @@
 //! A rate is `freq`, ±500 ppm, and where there is one the length of a tick beside it, for ±10 %.
 
 use nix::errno::Errno;
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::event::Event;
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
-use truechimer_core::timex::{self, Field, Request, Resolution, Settings, Status, Timex};
+use truechimer_core::timex::{self, Constant, Field, Request, Resolution, Settings, Status, Timex};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 use super::read::both;
@@ -178,6 +178,22 @@ impl AdjustableClock for KernelClock {
             true => self.change_status(Status::empty(), Status::UNSYNC, errors),
             false => self.change_status(Status::UNSYNC, Status::empty(), errors),
         }
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        if !has(Field::Status) {
+            return Err(ClockError::Unsupported);
+        }
+        let present = call(Settings::NONE)?;
+        let status = Some(plan.status(present.status));
+        if status != Some(present.status) {
+            call(Settings { status, ..Settings::NONE })?;
+        }
+        let tai = plan.tai.filter(|&tai| has(Field::Tai) && tai != present.tai);
+        tai.map_or(Ok(()), |tai| {
+            let constant = Some(Constant::Tai(tai));
+            call(Settings { constant, ..Settings::NONE }).map(drop)
+        })
     }
 }
 

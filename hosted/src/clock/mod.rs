@@ -5,7 +5,7 @@ mod read;
 mod remote;
 mod software;
 
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::event::Event;
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::Stamp;
@@ -130,6 +130,14 @@ impl AdjustableClock for HostClock {
             Self::Kernel(clock) => clock.set_status(status),
             Self::Remote(clock) => clock.set_status(status),
             Self::Software(clock) => clock.set_status(status),
+        }
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        match self {
+            Self::Kernel(clock) => clock.set_leap(plan),
+            Self::Remote(clock) => clock.set_leap(plan),
+            Self::Software(clock) => clock.set_leap(plan),
         }
     }
 }

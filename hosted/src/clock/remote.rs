@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::event::Event;
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::Stamp;
@@ -104,5 +104,10 @@ impl AdjustableClock for RemoteClock {
             estimated_error: status.estimated_error.as_nanos(),
         };
         self.ask(command).map(drop)
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        let LeapPlan { leap, tai } = *plan;
+        self.ask(Command::Leap { leap: leap.into(), tai }).map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! A clock of our own over `CLOCK_MONOTONIC`: it touches nothing and may be as wrong as it is told.
 
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::hal::{AdjustableClock, RawStamp};
 use truechimer_core::io::{Stamp, StampSource};
 use truechimer_core::timex;
@@ -120,6 +120,11 @@ impl AdjustableClock for SoftwareClock {
 
     fn set_status(&mut self, status: &ClockStatus) -> Result<(), ClockError> {
         self.timex.set_status(self.counter(monotonic()), status);
+        Ok(())
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        self.timex.set_leap(self.counter(monotonic()), plan);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! A configuration as a file that says the same.
 
 use std::fmt::{Display, Write};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use toml::Value;
-use truechimer_core::config::DisciplineMode;
+use truechimer_core::config::{DisciplineMode, LeapMode};
 
 use super::{ClockKind, Config, Listen, Pool, Server, ServerAddress};
 use crate::log::Options;
@@ -25,7 +26,7 @@ impl Config {
     /// The configuration as TOML, without an `include`.
     #[must_use]
     pub fn to_toml(&self, detail: Detail) -> String {
-        let default = Self::default();
+        let default = Self { state: Self::default_state(self.clock), ..Self::default() };
         let brief = detail == Detail::Brief;
         let mut text = String::new();
         add(&mut text, "", self.rows(), if brief { default.rows() } else { Vec::new() });
@@ -81,6 +82,8 @@ impl Config {
         let Self {
             clock,
             discipline,
+            leap,
+            state,
             control,
             user,
             step_threshold,
@@ -98,7 +101,9 @@ impl Config {
             local_stratum: _,
             log: _,
         } = self;
-        let control = control.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let path = |path: Option<&PathBuf>| {
+            path.map_or_else(String::new, |path| path.to_string_lossy().into_owned())
+        };
         vec![
             ("clock", clock.to_string().into()),
             (
@@ -108,7 +113,16 @@ impl Config {
                     DisciplineMode::Kernel => "kernel".into(),
                 },
             ),
-            ("control", control.unwrap_or_default().into()),
+            (
+                "leap",
+                match leap {
+                    LeapMode::Step => "step".into(),
+                    LeapMode::Slew => "slew".into(),
+                    LeapMode::Ignore => "ignore".into(),
+                },
+            ),
+            ("state", path(state.as_ref()).into()),
+            ("control", path(control.as_ref()).into()),
             ("user", user.clone().unwrap_or_default().into()),
             ("step_threshold", step_threshold.as_secs_f64().into()),
             (

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use truechimer_core::config::{
-    Config as EngineConfig, Counter, DisciplineMode, PeerConfig, SelectOptions,
+    Config as EngineConfig, Counter, DisciplineMode, LeapMode, PeerConfig, SelectOptions,
 };
 use truechimer_core::units::{FreqOffset, Span};
 
@@ -42,6 +42,9 @@ pub const DEFAULT_CONTROL: &str = if cfg!(target_os = "linux") {
 };
 /// Whom the engines become unless the file says otherwise, as OpenNTPD's.
 pub const DEFAULT_USER: &str = "_ntp";
+/// The folder of what is kept unless the file says otherwise.
+pub const DEFAULT_STATE: &str =
+    if cfg!(target_os = "linux") { "/var/lib/chimed" } else { "/var/db/chimed" };
 /// How many addresses of a pool are used unless the file says otherwise, as ntpd and chrony do.
 pub const DEFAULT_POOL_COUNT: u8 = 4;
 /// The most addresses of one pool.
@@ -68,6 +71,10 @@ pub struct Config {
     pub clock: ClockKind,
     /// What takes offsets away.
     pub discipline: DisciplineMode,
+    /// Who makes leap seconds.
+    pub leap: LeapMode,
+    /// The folder of what is kept for the next start, if anything is.
+    pub state: Option<PathBuf>,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
     /// Whom the engines become if they may; `None` to stay who chimed was started as.
@@ -163,6 +170,8 @@ impl Default for Config {
         Self {
             clock: ClockKind::default(),
             discipline: engine.discipline,
+            leap: engine.leap,
+            state: Self::default_state(ClockKind::Kernel),
             control: Some(DEFAULT_CONTROL.into()),
             user: Some(DEFAULT_USER.to_owned()),
             step_threshold: engine.step_threshold,
@@ -227,6 +236,13 @@ impl Config {
         tables::parse(&error::Source::new(text, "configuration of the parent"))
     }
 
+    /// Where a clock's state is kept unless something else is said: what is learnt of a clock in this
+    /// process is of no use to the next.
+    #[must_use]
+    pub fn default_state(clock: ClockKind) -> Option<PathBuf> {
+        (clock == ClockKind::Kernel).then(|| DEFAULT_STATE.into())
+    }
+
     /// How many peers there are to be: a place for each server and each member of a pool.
     #[must_use]
     pub fn peers(&self) -> usize {
@@ -251,6 +267,7 @@ impl Config {
             frequency,
             constrained: !self.constraints.is_empty(),
             discipline: self.discipline,
+            leap: self.leap,
             local_stratum: self.local_stratum,
             ..EngineConfig::default()
         }

@@ -111,6 +111,9 @@ impl Origin {
             }
         }
         if let Some(clock) = clock {
+            if config.state == Config::default_state(config.clock) {
+                config.state = Config::default_state(*clock);
+            }
             config.clock = *clock;
         }
         if let Some(control) = control {

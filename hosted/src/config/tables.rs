@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 use truechimer_core::config::{
-    DisciplineMode, MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig, SelectOptions,
+    DisciplineMode, LeapMode, MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig,
+    SelectOptions,
 };
 use truechimer_core::units::{FreqOffset, Span};
 
@@ -48,6 +49,8 @@ type Result<T> = std::result::Result<T, ConfigError>;
 struct File {
     clock: Option<Spanned<String>>,
     discipline: Option<Spanned<String>>,
+    leap: Option<Spanned<String>>,
+    state: Option<String>,
     control: Option<String>,
     user: Option<String>,
     step_threshold: Number<f64>,
@@ -167,6 +170,13 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     if let Some(discipline) = &file.discipline {
         config.discipline = source.discipline(config.clock, discipline)?;
     }
+    if let Some(leap) = &file.leap {
+        config.leap = source.leap(leap)?;
+    }
+    config.state = match file.state {
+        Some(path) => (!path.is_empty()).then(|| path.into()),
+        None => Config::default_state(config.clock),
+    };
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
     }
@@ -323,6 +333,20 @@ impl Source {
                 mode.span(),
                 format_args!(
                     r#"discipline = {other:?} is unknown: "native" and "kernel" are allowed"#
+                ),
+            )),
+        }
+    }
+
+    fn leap(&self, mode: &Spanned<String>) -> Result<LeapMode> {
+        match mode.get_ref().as_str() {
+            "step" => Ok(LeapMode::Step),
+            "slew" => Ok(LeapMode::Slew),
+            "ignore" => Ok(LeapMode::Ignore),
+            other => Err(self.error(
+                mode.span(),
+                format_args!(
+                    r#"leap = {other:?} is unknown: "step", "slew" and "ignore" are allowed"#
                 ),
             )),
         }

@@ -6,6 +6,8 @@ const EXAMPLE: &str = include_str!("../../../examples/chimed.toml");
 const FULL: &str = r#"
 clock = "software"
 discipline = "kernel"
+leap = "slew"
+state = "/tmp/state"
 control = ""
 user = "nobody"
 step_threshold = 2
@@ -85,6 +87,8 @@ fn every_key() {
     let expected = Config {
         clock: ClockKind::Software,
         discipline: DisciplineMode::Kernel,
+        leap: LeapMode::Slew,
+        state: Some("/tmp/state".into()),
         control: None,
         user: Some("nobody".to_owned()),
         step_threshold: Span::from_secs(2),
@@ -208,6 +212,7 @@ fn the_core_gets_its_part() {
         min_sources: 18,
         frequency,
         discipline: DisciplineMode::Kernel,
+        leap: LeapMode::Slew,
         local_stratum: Some(15),
         constrained: true,
         ..EngineConfig::default()

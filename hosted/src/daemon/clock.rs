@@ -57,7 +57,7 @@ fn open_kernel_clock(
             let rate = clock.rate();
             Ok((HostClock::Kernel(clock), rate, controlled))
         }
-        Superior::Parent(parent) => {
+        Superior::Parent(parent, _) => {
             let (clock, rate, controlled) = RemoteClock::open(Arc::clone(parent), control)?;
             Ok((HostClock::Remote(clock), rate, controlled))
         }

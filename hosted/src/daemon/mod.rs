@@ -42,6 +42,7 @@ use crate::resolver::Resolver;
 use crate::sandbox::{Protection, SandboxError};
 use crate::serve::{self, Responder};
 use crate::service::{Notice, ServiceManager};
+use crate::state;
 use crate::sys::fault::{Call, fault};
 
 use self::clock::open_clock;
@@ -51,6 +52,7 @@ use self::reload::Parts;
 use self::resolve::{Entry, Names};
 use self::serving::Serving;
 pub(crate) use self::status::leap_name;
+use self::superior::Keeper;
 pub use self::superior::Superior;
 
 /// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
@@ -100,6 +102,7 @@ pub struct Daemon {
     names: Names,
     config: Config,
     superior: Superior,
+    keeper: Keeper,
     lookups: Lookups,
     constraint: Constraint,
     control: Option<Control>,
@@ -133,8 +136,14 @@ impl Daemon {
     ) -> Result<Self, DaemonError> {
         check_room(config, &log)?;
         let control = open_control(config, &log)?;
-        let (clock, frequency, controlled) = open_clock(&superior, config, &log)?;
+        let (mut clock, frequency, controlled) = open_clock(&superior, config, &log)?;
+        let (keeper, kept) = superior.keeper(config, &log);
+        let (frequency, deviation) = match controlled {
+            true => state::restore(&mut clock, frequency, &kept, &log),
+            false => (frequency, None),
+        };
         let mut engine_config = config.engine_config(frequency);
+        engine_config.frequency_deviation = deviation.unwrap_or(engine_config.frequency_deviation);
         engine_config.control = controlled;
         engine_config.constrained =
             engine_config.constrained && constraint::is_possible(&superior, &log);
@@ -161,6 +170,7 @@ impl Daemon {
             names,
             config: config.clone(),
             superior,
+            keeper,
             lookups: Lookups::default(),
             constraint: Constraint::default(),
             control,
@@ -280,6 +290,7 @@ impl Daemon {
                 }
                 Output::Resolve(peer) => self.lookups.want(peer, &self.names),
                 Output::Constrain => self.constraint.ask(&self.config, &self.log),
+                Output::Persist(state) => self.keeper.keep(&state, &self.log),
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
             }
@@ -431,7 +442,11 @@ impl Drop for Daemon {
 
 impl Daemon {
     fn leave_clock(&mut self) {
-        let snapshot = self.node.engine.snapshot(self.node.clock.now());
+        let now = self.node.clock.now();
+        if let Some(state) = self.node.engine.state(now) {
+            self.keeper.keep(&state, &self.log);
+        }
+        let snapshot = self.node.engine.snapshot(now);
         let (controlled, frequency) = (snapshot.controlled, snapshot.frequency);
         if controlled && self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
             self.log.event(&Event::ResetAdjtimeFailed);

@@ -89,11 +89,21 @@ impl Parts<'_> {
 
     /// What is decided at the start stays as it is, and is named if it should not.
     fn keep_fixed(&self, config: &mut Config, warnings: &mut Vec<String>) {
-        let Config { clock, discipline, control, user, software_clock, log, constraints, .. } =
-            &*self.config;
+        let Config {
+            clock,
+            discipline,
+            state,
+            control,
+            user,
+            software_clock,
+            log,
+            constraints,
+            ..
+        } = &*self.config;
         let fixed = [
             ("clock", config.clock != *clock),
             ("discipline", config.discipline != *discipline),
+            ("state", config.state != *state),
             ("control", config.control != *control),
             ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
@@ -105,6 +115,7 @@ impl Parts<'_> {
         }
         config.clock = *clock;
         config.discipline = *discipline;
+        config.state.clone_from(state);
         config.control.clone_from(control);
         config.user.clone_from(user);
         config.software_clock = *software_clock;

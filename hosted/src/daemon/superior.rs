@@ -4,9 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use truechimer_core::event::Event;
+use truechimer_core::holdover::State;
 
 use crate::config::{Config, Loaded, Origin};
+use crate::log::Log;
 use crate::process::link::{Link, Order};
+use crate::state::{self, StateFiles};
 use crate::sys;
 
 /// Who says when to end and when to read the configuration again, and where that comes from.
@@ -16,7 +19,8 @@ pub enum Superior {
     /// been called. The configuration comes from a file, if any.
     Operator(Option<Origin>),
     /// The process that holds what this one lacks the privilege for.
-    Parent(Arc<Link>),
+    /// What was kept of a former life, too.
+    Parent(Arc<Link>, State),
 }
 
 impl Default for Superior {
@@ -32,12 +36,23 @@ impl Superior {
         match self {
             Self::Operator(_) if sys::termination_requested() => Ok(Some(Order::End)),
             Self::Operator(_) => Ok(sys::take_reload_request().then_some(Order::Reload)),
-            Self::Parent(link) => link.order(),
+            Self::Parent(link, _) => link.order(),
+        }
+    }
+
+    /// Who keeps what is known for the next start, and what was kept of the last one.
+    pub(super) fn keeper(&self, config: &Config, log: &Log) -> (Keeper, State) {
+        match self {
+            Self::Operator(_) => {
+                let (files, state) = state::open(config, log);
+                (Keeper::Files(files), state)
+            }
+            Self::Parent(link, kept) => (Keeper::Parent(Arc::clone(link)), *kept),
         }
     }
 
     pub(super) const fn is_parent(&self) -> bool {
-        matches!(self, Self::Parent(_))
+        matches!(self, Self::Parent(..))
     }
 
     /// Reads the configuration.
@@ -48,7 +63,7 @@ impl Superior {
         match self {
             Self::Operator(Some(origin)) => origin.load().map_err(|error| error.to_string()),
             Self::Operator(None) => Err("there is no file that it came from".to_owned()),
-            Self::Parent(link) => {
+            Self::Parent(link, _) => {
                 let configuration = link.read_configuration()?;
                 let config = Config::from_toml(&configuration.toml);
                 let config = config.map_err(|error| error.to_string())?;
@@ -61,7 +76,7 @@ impl Superior {
     pub(super) fn is_due(&self) -> bool {
         match self {
             Self::Operator(_) => false,
-            Self::Parent(link) => link.is_due(),
+            Self::Parent(link, _) => link.is_due(),
         }
     }
 
@@ -69,7 +84,25 @@ impl Superior {
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Operator(_) => None,
-            Self::Parent(link) => Some(link.as_fd()),
+            Self::Parent(link, _) => Some(link.as_fd()),
+        }
+    }
+}
+
+/// Who keeps what is known for the next start.
+#[derive(Debug)]
+pub(super) enum Keeper {
+    /// This process, if anybody.
+    Files(Option<StateFiles>),
+    Parent(Arc<Link>),
+}
+
+impl Keeper {
+    pub(super) fn keep(&mut self, state: &State, log: &Log) {
+        match self {
+            Self::Files(Some(files)) => files.save(state, log),
+            Self::Files(None) => {}
+            Self::Parent(link) => link.keep(state),
         }
     }
 }

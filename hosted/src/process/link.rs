@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::Event;
+use truechimer_core::holdover;
 
 use super::channel::{Channel, ChannelError};
 use super::codec::Message;
@@ -48,7 +49,7 @@ impl Link {
     /// What it begins with, which is the first message.
     pub(super) fn start(&self) -> Option<Start> {
         self.receive(|message| match message {
-            ToNtp::Start(start) => Ok(start),
+            ToNtp::Start(start) => Ok(*start),
             other => Err(other),
         })
     }
@@ -68,6 +69,11 @@ impl Link {
     /// For the service manager. One that is not told in time only misses the news.
     pub fn notify(&self, notice: Notice) {
         self.tell(&ToParent::Notice(notice));
+    }
+
+    /// Has it kept for the next start.
+    pub fn keep(&self, state: &holdover::State) {
+        self.tell(&ToParent::Keep((*state).into()));
     }
 
     /// The configuration, read again.

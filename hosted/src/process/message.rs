@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::event::Event;
 use truechimer_core::hal::AdjustableClock;
-use truechimer_core::units::{FreqOffset, Span};
+use truechimer_core::holdover::{KnownFrequency, State};
+use truechimer_core::units::{FreqOffset, Span, WallTime};
+use truechimer_core::wire::LeapIndicator;
 
 use super::codec::Message;
 use crate::clock::KernelClock;
@@ -36,13 +38,15 @@ pub enum ToParent {
     },
     /// For the service manager.
     Notice(Notice),
+    /// For the next start.
+    Keep(Kept),
 }
 
 /// From the parent to the ntp engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToNtp {
     /// The first message.
-    Start(Start),
+    Start(Box<Start>),
     /// All processes are ready; by their names, what they can do no more.
     Run(Vec<(String, Vec<Protection>)>),
     /// The clock's rate, in ppm, and whether it may be changed.
@@ -135,7 +139,7 @@ impl From<Found> for Answer {
 
 impl Message for ToParent {
     const NAMES: &'static [&'static str] =
-        &["IMSG_OPEN", "IMSG_ADJTIME", "IMSG_READ", "IMSG_READY", "IMSG_NOTICE"];
+        &["IMSG_OPEN", "IMSG_ADJTIME", "IMSG_READ", "IMSG_READY", "IMSG_NOTICE", "IMSG_ADJFREQ"];
 }
 
 impl Message for ToNtp {
@@ -177,6 +181,38 @@ pub struct Start {
     pub notify: bool,
     /// How often it wants to be told that the engine lives.
     pub beat: Option<Duration>,
+    /// What was kept at the end of the last life.
+    pub kept: Kept,
+}
+
+/// What is kept from one start to the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The clock's frequency in ppm, and the standard deviation of that as a ratio.
+    pub frequency: Option<(f64, f64)>,
+    /// The last time that was known to be right, seconds and nanoseconds since 1970.
+    pub floor: Option<(i64, u32)>,
+}
+
+impl From<State> for Kept {
+    fn from(State { frequency, floor }: State) -> Self {
+        Self {
+            frequency: frequency.map(|known| (known.frequency.as_ppm(), known.deviation)),
+            floor: floor.map(|floor| (floor.unix_secs(), floor.subsec_nanos())),
+        }
+    }
+}
+
+impl From<Kept> for State {
+    fn from(Kept { frequency, floor }: Kept) -> Self {
+        Self {
+            frequency: frequency.map(|(ppm, deviation)| KnownFrequency {
+                frequency: FreqOffset::from_ppm_f64(ppm),
+                deviation,
+            }),
+            floor: floor.map(|(secs, nanos)| WallTime::from_unix(secs, nanos)),
+        }
+    }
 }
 
 /// A configuration that was read.
@@ -207,6 +243,38 @@ pub enum Command {
     Adjust { frequency: f64, slew: f64 },
     Lock { frequency: Option<f64>, offset: i64, poll: i8 },
     Status { synced: bool, max_error: i64, estimated_error: i64 },
+    Leap { leap: Leap, tai: Option<i32> },
+}
+
+/// A leap second at the end of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Leap {
+    /// There is none.
+    None,
+    /// The day has a second more.
+    Add,
+    /// The day has a second less.
+    Delete,
+}
+
+impl From<LeapIndicator> for Leap {
+    fn from(leap: LeapIndicator) -> Self {
+        match leap {
+            LeapIndicator::AddSecond => Self::Add,
+            LeapIndicator::DeleteSecond => Self::Delete,
+            LeapIndicator::NoWarning | LeapIndicator::Alarm => Self::None,
+        }
+    }
+}
+
+impl From<Leap> for LeapIndicator {
+    fn from(leap: Leap) -> Self {
+        match leap {
+            Leap::None => Self::NoWarning,
+            Leap::Add => Self::AddSecond,
+            Leap::Delete => Self::DeleteSecond,
+        }
+    }
 }
 
 /// What became of it.
@@ -324,6 +392,9 @@ impl Command {
                     [max_error, estimated_error].map(Span::from_nanos);
                 let status = ClockStatus { synced, max_error, estimated_error };
                 clock.set_status(&status).map(|()| Did::Told)
+            }
+            Self::Leap { leap, tai } => {
+                clock.set_leap(&LeapPlan { leap: leap.into(), tai }).map(|()| Did::Told)
             }
         };
         let found = clock.take_found().map(|(had, found)| (had.as_ppm(), found.as_ppm()));

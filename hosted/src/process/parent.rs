@@ -30,6 +30,7 @@ use crate::config::{Config, ConfigError, Detail, Loaded};
 use crate::log::Log;
 use crate::sandbox::{Protection, SandboxError, User, UserError, Work, confine};
 use crate::service::ServiceManager;
+use crate::state::{self, StateFiles};
 use crate::sys;
 use crate::sys::fault::{Call, fault};
 
@@ -110,6 +111,8 @@ struct Parent<'a> {
     dns: Process<ToHelper, FromHelper>,
     service: ServiceManager,
     clock: Option<KernelClock>,
+    /// What is kept for the next start.
+    files: Option<StateFiles>,
     /// The rate at which the clock is right, if it runs at another one for a while.
     frequency: Option<FreqOffset>,
     /// Where the control socket is to be.
@@ -181,6 +184,7 @@ impl<'a> Parent<'a> {
         let (asker, answerer) = new_pair(&log)?;
         let dns: Process<ToHelper, _> = start(Role::Dns, answerer, &log)?;
         let ntp: Process<ToNtp, _> = start(Role::Ntp, asker, &log)?;
+        let (files, kept) = state::open(config, &log);
         let parent = Self {
             args,
             log,
@@ -188,6 +192,7 @@ impl<'a> Parent<'a> {
             dns,
             service,
             clock: None,
+            files,
             frequency: None,
             control: config.control.clone(),
             has_control: false,
@@ -197,7 +202,8 @@ impl<'a> Parent<'a> {
         let for_helpers = Config { log: config.log, ..Config::default() };
         let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief), user.clone());
         let (notify, beat) = (parent.service.is_there(), parent.service.beat());
-        let first = ToNtp::Start(Start { configuration, user, notify, beat });
+        let start = Start { configuration, user, notify, beat, kept: kept.into() };
+        let first = ToNtp::Start(start.into());
         // Who is gone already is found out when it is listened to.
         parent.tell(&first);
         let _ = parent.dns.channel.try_send(&helper);
@@ -283,7 +289,7 @@ impl<'a> Parent<'a> {
                     }
                     // The clock's own loop has it, and what it corrects comes to an end.
                     Command::Lock { .. } => self.frequency = None,
-                    Command::Step(_) | Command::Status { .. } => {}
+                    Command::Step(_) | Command::Status { .. } | Command::Leap { .. } => {}
                 }
                 self.tell(&ToNtp::Done(done));
             }
@@ -296,6 +302,11 @@ impl<'a> Parent<'a> {
                 (self.has_control, self.ntp_ready) = (control, Some(protections));
             }
             ToParent::Notice(notice) => self.service.tell(notice),
+            ToParent::Keep(kept) => {
+                if let Some(files) = &mut self.files {
+                    files.save(&kept.into(), &self.log);
+                }
+            }
         }
     }
 
@@ -332,7 +343,8 @@ impl<'a> Parent<'a> {
             true => ".".into(),
             false => folder.into(),
         };
-        control.map(here).into_iter().collect()
+        let state = self.files.as_ref().map(StateFiles::folder);
+        control.into_iter().chain(state).map(here).collect()
     }
 
     /// That it could not be told is found out again when it is listened to.

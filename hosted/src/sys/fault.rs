@@ -20,6 +20,8 @@ pub(crate) enum Call {
     ControlListen,
     ControlAccept,
     Poll,
+    ReadFile,
+    WriteFile,
     Socketpair,
     Fork,
     Setsid,

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use truechimer_core::PeerId;
-use truechimer_core::clock::{ClockError, ClockStatus};
+use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use truechimer_core::io::{Stamp, StampSource};
 use truechimer_core::server::{Access, AccessList, ClientSet, Config, Server, StampSet};
@@ -85,6 +85,11 @@ impl AdjustableClock for Clock {
     }
 
     fn set_status(&mut self, _: &ClockStatus) -> Result<(), ClockError> {
+        Ok(())
+    }
+
+    fn set_leap(&mut self, plan: &LeapPlan) -> Result<(), ClockError> {
+        self.timex.set_leap(self.counter, plan);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod clock;
 mod constraint;
 mod holdover;
 mod jumps;
+mod leap;
 mod names;
 mod replies;
 mod roster;
@@ -96,7 +97,7 @@ impl Bench {
                         ClockCommand::Adjust { frequency, slew } => {
                             ClockReply::Adjusted { at: at(self.time).wall, rate: frequency + slew }
                         }
-                        ClockCommand::Status(_) => ClockReply::StatusSet,
+                        ClockCommand::Status(_) | ClockCommand::Leap(_) => ClockReply::StatusSet,
                         ClockCommand::Lock { .. } => {
                             ClockReply::Failed { command, error: ClockError::Unsupported }
                         }

@@ -16,6 +16,7 @@ use crate::config::{Config, MAX_FREQUENCY, PeerConfig, SelectOptions};
 use crate::holdover::State;
 use crate::io::{Input, Output, Refusal, Request, Stamp, StampSource};
 use crate::peer::{PeerId, Reject};
+use crate::server::LeapSecond;
 use crate::timex::SoftwareClock;
 use crate::units::{FreqOffset, Instant, Now, NtpShort, NtpTimestamp, Span, WallTime};
 use crate::wire::{Header, LeapIndicator, Mode, Packet, ReferenceId};
@@ -119,7 +120,9 @@ pub(super) struct World {
     counter: Instant,
     oscillator: FreqOffset,
     epoch: WallTime,
-    clock: SoftwareClock,
+    /// A leap second of UTC.
+    pub(super) leap: Option<LeapSecond>,
+    pub(super) clock: SoftwareClock,
     rng: ChaCha8Rng,
 }
 
@@ -161,6 +164,7 @@ impl World {
             counter,
             oscillator,
             epoch,
+            leap: None,
             clock,
             rng: ChaCha8Rng::from_seed([7; 32]),
         }
@@ -219,7 +223,9 @@ impl World {
 
     pub(super) fn truth(&self, at: Instant) -> WallTime {
         let elapsed = at - Instant::default();
-        self.epoch + (elapsed - self.oscillator.gain(elapsed, 0).0)
+        let passed = self.epoch + (elapsed - self.oscillator.gain(elapsed, 0).0);
+        let leap = self.leap.filter(|leap| passed >= leap.moment());
+        passed + leap.map_or(Span::ZERO, |leap| leap.by())
     }
 
     /// How far the clock is ahead of the truth.
@@ -426,6 +432,10 @@ impl World {
                 ClockReply::Adjusted { at: self.now().wall, rate }
             }
             ClockCommand::Status(_) => ClockReply::StatusSet,
+            ClockCommand::Leap(plan) => {
+                self.clock.set_leap(self.counter, &plan);
+                ClockReply::StatusSet
+            }
             ClockCommand::Lock { frequency, offset, poll } => {
                 let frequency = self.clock.lock(self.counter, frequency, offset, poll);
                 ClockReply::Locked { at: self.now().wall, offset, poll, frequency }

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::process::message::{
-    Command, Configuration, Did, Done, Failure, Found, FromDns, FromHelper, Opened, Refused, Start,
-    ToDns, ToHelper, ToNtp, ToParent,
+    Command, Configuration, Did, Done, Failure, Found, FromDns, FromHelper, Kept, Leap, Opened,
+    Refused, Start, ToDns, ToHelper, ToNtp, ToParent,
 };
 use crate::resolver::{Answer, Question};
 use crate::sandbox::{Protection, User};
@@ -28,6 +28,10 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(frequency, offset, poll)| Command::Lock { frequency, offset, poll }),
         any::<(bool, i64, i64)>().prop_map(|(synced, max_error, estimated_error)| {
             Command::Status { synced, max_error, estimated_error }
+        }),
+        (0..3usize, option::of(any::<i32>())).prop_map(|(leap, tai)| Command::Leap {
+            leap: [Leap::None, Leap::Add, Leap::Delete][leap],
+            tai,
         }),
     ]
 }
@@ -57,6 +61,11 @@ fn protections() -> impl Strategy<Value = Vec<Protection>> {
     vec(proptest::sample::select(all), 0..9)
 }
 
+fn kept() -> impl Strategy<Value = Kept> {
+    let parts = (option::of((rate(), rate())), option::of(any::<(i64, u32)>()));
+    parts.prop_map(|(frequency, floor)| Kept { frequency, floor })
+}
+
 fn to_parent() -> impl Strategy<Value = ToParent> {
     prop_oneof![
         any::<bool>().prop_map(|control| ToParent::Open { control }),
@@ -65,6 +74,7 @@ fn to_parent() -> impl Strategy<Value = ToParent> {
         (any::<bool>(), protections())
             .prop_map(|(control, protections)| ToParent::Ready { control, protections }),
         notice().prop_map(ToParent::Notice),
+        kept().prop_map(ToParent::Keep),
     ]
 }
 
@@ -89,12 +99,13 @@ fn configuration() -> impl Strategy<Value = Configuration> {
 
 fn to_ntp() -> impl Strategy<Value = ToNtp> {
     let user = option::of(Just(User::named("root").unwrap()));
-    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()));
-    let start = start.prop_map(|(configuration, user, notify, beat)| Start {
+    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()), kept());
+    let start = start.prop_map(|(configuration, user, notify, beat, kept)| Start {
         configuration,
         user,
         notify,
         beat,
+        kept,
     });
     let opened = (rate(), proptest::result::maybe_ok(Just(()), refused()), failures());
     let opened =
@@ -108,7 +119,7 @@ fn to_ntp() -> impl Strategy<Value = ToNtp> {
         (proptest::result::maybe_ok(did, refused()), option::of((rate(), rate())), failures());
     let done = done.prop_map(|(outcome, found, failures)| Done { outcome, found, failures });
     prop_oneof![
-        start.prop_map(ToNtp::Start),
+        start.prop_map(|start| ToNtp::Start(start.into())),
         vec((any::<String>(), protections()), 0..4).prop_map(ToNtp::Run),
         proptest::result::maybe_ok(opened, refused()).prop_map(ToNtp::Opened),
         done.prop_map(ToNtp::Done),

@@ -35,6 +35,7 @@ fn logged(act: impl FnOnce(&mut Parent<'_>, Channel<ToParent, ToNtp>)) -> Vec<St
         dns,
         service: ServiceManager::default(),
         clock: None,
+        files: None,
         frequency: None,
         control: None,
         has_control: false,

@@ -199,6 +199,7 @@ impl Host {
             ClockCommand::Lock { .. } => {
                 ClockReply::Failed { command, error: ClockError::Unsupported }
             }
+            ClockCommand::Leap(_) => ClockReply::StatusSet,
             ClockCommand::Status(status) => {
                 sum.add(status.max_error.as_nanos().cast_unsigned());
                 sum.add(status.estimated_error.as_nanos().cast_unsigned());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use truechimer_tests::chimed::{Chimed, server};
+use truechimer_tests::chimed::{Chimed, Status, server};
 use truechimer_tests::fake::FakeServer;
 use truechimer_tests::{scratch, write};
 
@@ -63,7 +63,7 @@ pub(crate) fn damaged() -> Result<()> {
     let mut chimed = Chimed::start(&configuration(fake.port, state))?;
     let problem = "\"12,5\" is not a frequency: a number of ppm from -100000 to 100000 is allowed";
     chimed.process.wait_for_line(&format!("can't read {path}: {problem}"), LIMIT)?;
-    chimed.wait_until("synchronisation", LIMIT, |status| status.is_synced())?;
+    chimed.wait_until("synchronisation", LIMIT, Status::is_synced)?;
     Ok(())
 }
 

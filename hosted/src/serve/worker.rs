@@ -9,6 +9,8 @@ use std::sync::mpsc::SyncSender;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use truechimer_core::server::{Answer, Histogram, Response};
 use truechimer_core::units::{Instant, Now, Span, WallTime};
 
@@ -17,7 +19,7 @@ use super::published::{Published, ServedClock, WORDS};
 use super::seqlock::Reader;
 use super::{Report, Responder, report};
 use crate::clock::{both, wall};
-use crate::sys::batch::{BATCH, Batch, enable_departures};
+use crate::sys::batch::{BATCH, Batch, enable_stamps};
 
 /// Batches taken from a socket before others have their turn.
 const ROUNDS: usize = 16;
@@ -30,9 +32,14 @@ const UPDATE: Span = Span::from_secs(1);
 /// `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike, so that between them nothing but a step
 /// is greater than this, which is for being interrupted between reading them.
 const STEP: Span = Span::from_micros(100);
+/// A worker of one socket that is as busy as this waits for the next datagram in receiving, which
+/// takes a call less than poll(2) does, and looks after as long whether something is asked of it.
+const LINGER: Span = Span::from_millis(20);
 /// How much longer sending may seem to take with each batch: what interrupts it is no part of it,
 /// so that the least counts, lately.
 const LENGTHENING: i64 = 1_024;
+/// Of fewer answers the call itself takes most of the time.
+const MANY: i64 = 8;
 
 pub(super) struct Worker {
     pub(super) responder: Responder,
@@ -49,10 +56,14 @@ impl Worker {
         let Self { responder, published, sockets, mut asked, reports } = self;
         let mut serving = Serving::new(responder, published);
         let departing = |socket: &Arc<UdpSocket>| {
-            let interleaved = enable_departures(socket.as_fd()).is_ok();
+            let interleaved = enable_stamps(socket.as_fd()).is_ok();
             interleaved.then(Departing::new)
         };
         let mut departing: Vec<_> = sockets.iter().map(departing).collect();
+        if let [socket] = &*sockets {
+            let wait = TimeVal::nanoseconds(LINGER.as_nanos());
+            serving.alone = setsockopt(socket, sockopt::ReceiveTimeout, &wait).is_ok();
+        }
         loop {
             let mut descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
             descriptors.push(asked.as_fd());
@@ -86,6 +97,8 @@ impl Worker {
 /// A worker's server and its clock.
 struct Serving {
     responder: Responder,
+    /// There is one socket, which can be waited for.
+    alone: bool,
     source: Reader<WORDS>,
     published: Option<Published>,
     /// When the server was told last.
@@ -95,7 +108,7 @@ struct Serving {
     batch: Batch,
     /// The answers of a batch and when they were asked for; none for a control message's.
     answers: Vec<Option<(Response, WallTime)>>,
-    /// How long it takes at least to send one of several answers, lately.
+    /// How long it takes at least to send one of many answers, lately.
     sending: Span,
     latency: Histogram,
 }
@@ -103,6 +116,8 @@ struct Serving {
 /// The clocks, read together.
 struct Reading {
     now: Now,
+    /// `CLOCK_MONOTONIC`.
+    host: Instant,
     real: WallTime,
     clock: ServedClock,
     /// By how much `CLOCK_REALTIME` was stepped since the reading before.
@@ -113,6 +128,7 @@ impl Serving {
     fn new(responder: Responder, source: Reader<WORDS>) -> Self {
         Self {
             responder,
+            alone: false,
             source,
             published: None,
             updated: None,
@@ -130,8 +146,10 @@ impl Serving {
 
     fn serve(&mut self, socket: &UdpSocket, mut departing: Option<&mut Departing>) {
         let mut step = None;
-        for _ in 0..ROUNDS {
-            let Ok(count) = self.batch.receive(socket.as_fd()) else {
+        let (before, mut begin) = (self.host, None);
+        let mut received = self.batch.receive(socket.as_fd());
+        for round in 1.. {
+            let Ok(count) = received else {
                 // It may have been a departure that was told late.
                 return self.depart(socket, departing);
             };
@@ -140,9 +158,15 @@ impl Serving {
             step = reading.step.or(step);
             self.answer(count, &reading, step);
             self.send(socket, departing.as_deref_mut(), &reading);
-            if count < BATCH {
+            let begin = *begin.get_or_insert(reading.host);
+            let busy = before.is_some_and(|(before, _)| begin - before < LINGER);
+            received = if self.alone && busy && reading.host - begin < LINGER {
+                self.batch.wait(socket.as_fd())
+            } else if count == BATCH && round < ROUNDS {
+                self.batch.receive(socket.as_fd())
+            } else {
                 return;
-            }
+            };
         }
     }
 
@@ -168,7 +192,7 @@ impl Serving {
             self.responder.update(&is.system, now);
             self.updated = Some(now.mono);
         }
-        Some(Reading { now, real, clock: is.clock, step })
+        Some(Reading { now, host, real, clock: is.clock, step })
     }
 
     fn answer(&mut self, count: usize, reading: &Reading, step: Option<Span>) {
@@ -206,9 +230,9 @@ impl Serving {
         reading: &Reading,
     ) {
         let Ok(count @ 1..) = i64::try_from(self.answers.len()) else { return };
-        // When a datagram has left the call has work left to do for it: to wake who waits for it.
+        // Rather too early than after it arrived: others take as long as they took at least.
         let each = self.sending.as_nanos();
-        let leaves = |place: i64| Span::from_nanos(place * each + each / 4);
+        let leaves = |place: i64| Span::from_nanos(place * each);
         let begin = reading.clock.wall();
         for (place, answer) in (0..).zip(&self.answers) {
             if let Some((response, _)) = answer {
@@ -220,11 +244,10 @@ impl Serving {
             }
         }
         let (sent, _) = self.batch.send(socket.as_fd());
-        let took = (reading.clock.wall() - begin).as_nanos().max(0) / count;
-        self.sending = match self.sending {
-            Span::ZERO => Span::from_nanos(took),
-            _ => Span::from_nanos(took.min(each + each / LENGTHENING + 1)),
-        };
+        let end = reading.clock.wall();
+        if count >= MANY {
+            self.sending = least(self.sending, (end - begin).as_nanos() / count);
+        }
         let mut told = false;
         for (place, answer) in (0..).zip(self.answers.drain(..)) {
             if let Some((response, received)) = answer
@@ -261,6 +284,13 @@ impl Serving {
     }
 }
 
+/// The least that an answer takes, when those of a batch took so many nanoseconds each: less an
+/// eighth, for not all of them take the same.
+fn least(known: Span, took: i64) -> Span {
+    let longer = known.as_nanos() + known.as_nanos() / LENGTHENING + 1;
+    Span::from_nanos((took.max(0) * 7 / 8).min(longer))
+}
+
 /// Whether something that seems to be so old was stamped after a step.
 fn is_after(step: Span, age: Option<Span>) -> bool {
     age.is_some_and(|age| (Span::ZERO..step.abs().half()).contains(&age))
@@ -269,6 +299,18 @@ fn is_after(step: Span, age: Option<Span>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A batch that was interrupted, even the first, makes no answer seem to leave late.
+    #[test]
+    fn the_least_counts() {
+        let nanos = Span::from_nanos;
+        assert_eq!(least(Span::ZERO, 1_000_000), nanos(1));
+        let known = (0..10_000).fold(Span::ZERO, |known, _| least(known, 1_600));
+        assert_eq!(known, nanos(1_400));
+        assert_eq!(least(known, 1_000_000), nanos(1_402));
+        assert_eq!(least(known, 800), nanos(700));
+        assert_eq!(least(known, -5), Span::ZERO);
+    }
 
     #[test]
     fn after_a_step_only_what_is_new_is_believed() {

@@ -11,6 +11,7 @@ use std::ptr::{self, NonNull};
 
 use libc::{cmsghdr, iovec, mmsghdr, sockaddr_storage};
 use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
 /// Datagrams taken or sent by one call.
@@ -21,8 +22,9 @@ const DATAGRAM: usize = 1_024;
 const ANSWER: usize = 480;
 /// Room for two forms of a stamp, an address and what the queue of errors says beside.
 const CONTROL: usize = 256;
-/// Stamps of departures by the kernel, numbered, without the datagrams.
-const DEPARTURES: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE
+/// Stamps of arrivals by the kernel, and of departures, numbered and without the datagrams.
+const STAMPS: libc::c_uint = libc::SOF_TIMESTAMPING_SOFTWARE
+    | libc::SOF_TIMESTAMPING_RX_SOFTWARE
     | libc::SOF_TIMESTAMPING_OPT_ID
     | libc::SOF_TIMESTAMPING_OPT_TSONLY;
 
@@ -46,6 +48,8 @@ struct Messages<const SIZE: usize> {
     /// [`BATCH`] of them, which this owns; a `Box` would claim them for itself whenever it moves.
     first: NonNull<Message<SIZE>>,
     headers: Box<[mmsghdr]>,
+    /// So many of the headers state what came with a message, not how much room there is.
+    used: usize,
 }
 
 impl<const SIZE: usize> Messages<SIZE> {
@@ -69,7 +73,7 @@ impl<const SIZE: usize> Messages<SIZE> {
                 header
             }
         };
-        Self { first, headers: (0..BATCH).map(header).collect() }
+        Self { first, headers: (0..BATCH).map(header).collect(), used: BATCH }
     }
 
     fn get(&self, place: usize) -> Option<(&mmsghdr, &Message<SIZE>)> {
@@ -128,11 +132,22 @@ impl Batch {
     /// [`Errno::EAGAIN`] if there is none; another is what the socket had to tell.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
         self.queued = 0;
-        self.take(socket, 0)
+        self.take(socket, libc::MSG_DONTWAIT)
+    }
+
+    /// As [`receive`](Self::receive), but waits until there is one, as long as the socket's own
+    /// time-out lets it.
+    ///
+    /// # Errors
+    /// [`Errno::EAGAIN`] if there was none; another is what the socket had to tell.
+    pub fn wait(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+        self.queued = 0;
+        self.take(socket, libc::MSG_WAITFORONE)
     }
 
     fn take(&mut self, socket: BorrowedFd<'_>, flags: i32) -> Result<usize, Errno> {
-        for header in &mut self.received.headers {
+        let used = std::mem::replace(&mut self.received.used, BATCH);
+        for header in self.received.headers.iter_mut().take(used) {
             header.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as u32;
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
@@ -143,11 +158,14 @@ impl Batch {
                 socket.as_raw_fd(),
                 self.received.headers.as_mut_ptr(),
                 BATCH as _,
-                (libc::MSG_DONTWAIT | flags) as _,
+                flags as _,
                 ptr::null_mut(),
             )
         };
-        Errno::result(received).map(|count| usize::try_from(count).unwrap_or_default())
+        let count = Errno::result(received).map(|count| usize::try_from(count).unwrap_or(BATCH));
+        // Also a message that could not be taken was begun.
+        self.received.used = (count.unwrap_or_default() + 1).min(BATCH);
+        count
     }
 
     /// One of the datagrams that were received last; none if it is from no IP address.
@@ -158,7 +176,9 @@ impl Batch {
         let bytes = message.bytes.get(..header.msg_len as usize).filter(|_| whole);
         let mut stamp = None;
         each_control(&header.msg_hdr, |level, kind, data| {
-            if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS)
+            let kinds = [libc::SCM_TIMESTAMPNS, libc::SCM_TIMESTAMPING];
+            if level == libc::SOL_SOCKET
+                && kinds.contains(&kind)
                 && let Some(time) = in_room::<libc::timespec>(data)
             {
                 stamp = Some(TimeSpec::from_timespec(time));
@@ -223,7 +243,7 @@ impl Batch {
     /// Tells when answers left, by number: each that was [stamped](Self::stamp_departure) has the
     /// next one, from 0. What was received is forgotten.
     pub fn departures(&mut self, socket: BorrowedFd<'_>, mut each: impl FnMut(u32, TimeSpec)) {
-        let flags = libc::MSG_ERRQUEUE;
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
         while let Ok(count @ 1..) = self.take(socket, flags) {
             for header in self.received.headers.iter().take(count) {
                 let (mut stamp, mut number) = (None, None);
@@ -307,12 +327,13 @@ impl Batch {
     }
 }
 
-/// Lets answers on a socket be [stamped](Batch::stamp_departure).
+/// Has the kernel stamp what arrives on a socket, and lets answers be
+/// [stamped](Batch::stamp_departure).
 ///
 /// # Errors
 /// The system does not know this.
-pub fn enable_departures(socket: BorrowedFd<'_>) -> Result<(), Errno> {
-    let wanted = DEPARTURES;
+pub fn enable_stamps(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    let wanted = STAMPS;
     // SAFETY: the option is a number, which is there and of the length that is stated.
     let done = unsafe {
         libc::setsockopt(
@@ -323,7 +344,9 @@ pub fn enable_departures(socket: BorrowedFd<'_>) -> Result<(), Errno> {
             size_of_val(&wanted) as _,
         )
     };
-    Errno::result(done).map(drop)
+    Errno::result(done)?;
+    // One form of them is enough.
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &false)
 }
 
 impl fmt::Debug for Batch {
@@ -398,7 +421,6 @@ fn address(name: &sockaddr_storage) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{setsockopt, sockopt};
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::time::Duration;
@@ -473,7 +495,7 @@ mod tests {
     fn departures_are_told_by_their_number() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = UdpSocket::bind(address).unwrap();
-            enable_departures(server.as_fd()).unwrap();
+            enable_stamps(server.as_fd()).unwrap();
             let client = UdpSocket::bind(address).unwrap();
             (0..3).for_each(|_| {
                 client.send_to(b"question", server.local_addr().unwrap()).unwrap();

@@ -83,6 +83,7 @@ const STATUS_KEYS: [&str; 25] = [
     "peers",
     "peers_valid",
     "polls",
+    "protections",
     "reference",
     "refused",
     "requests",

@@ -1,6 +1,6 @@
 //! In real time, against servers on this machine.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use truechimer_tests::board::{Answer, Board};
@@ -82,15 +82,25 @@ pub fn a_server_is_kissed_off() -> Result<()> {
     Ok(())
 }
 
-/// It passes on what its server says of the end of the day.
+/// Noon of a day that may end with a leap second, 2026-12-31, s since 1970.
+const NOON: i64 = 1_798_718_400;
+
+/// It passes on what its server says of the end of that day.
 pub fn a_leap_second_is_announced() -> Result<()> {
-    let server = FakeServer::start(|query| {
-        vec![Datagram::FromHere(Reply { leap: 1, ..Reply::honest(query) }.emit())]
+    let ahead = NOON - i64::try_from(UNIX_EPOCH.elapsed()?.as_secs())?;
+    let server = FakeServer::start(move |query| {
+        let Reply { receive, transmit, .. } = Reply::honest(query);
+        let [receive, transmit] =
+            [receive, transmit].map(|stamp| stamp.wrapping_add(ahead.cast_unsigned() << 32));
+        vec![Datagram::FromHere(
+            Reply { leap: 1, receive, transmit, ..Reply::honest(query) }.emit(),
+        )]
     })?;
     let mut board = Board::start(WRONG, &[peer(&server)])?;
     board.wait_for_line("clock is now synced")?;
-    let answer = has_time(&board)?;
-    ensure!(answer.leap == 1, "{answer:?}");
+    let Answer { offset, delay, leap, .. } = board.ask()?;
+    let error = offset - ahead as f64;
+    ensure!(error.abs() <= delay / 2.0 + ERROR && leap == 1, "{error} s, leap {leap}");
     Ok(())
 }
 

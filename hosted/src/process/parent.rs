@@ -38,8 +38,8 @@ use crate::sys::fault::{Call, fault};
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long a child that has closed its pair may take to be gone.
 const LAST_BREATH: Duration = Duration::from_secs(1);
-/// Between two looks at whether it is.
-const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks at whether it is, ms.
+const LOOK: u8 = 2;
 
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +139,7 @@ impl<Out, In> Process<Out, In> {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            std::thread::sleep(LOOK);
+            let _ = poll(&mut [], LOOK);
         }
         self.child.kill()?;
         self.child.wait()

@@ -120,7 +120,7 @@ mod tests {
         let check = |text: &str| toml::from_str::<Limits>(text).unwrap().check(&report);
         check("rms = 1e-2\nmean = 1e-2\nmax = 1e-2\nfrequency_rms = 1e-4\ntime_to_sync = 300")
             .unwrap();
-        check("synced = 1\npackets = 30\ncoverage = 1\nlogged = [\"peer 192.0.2.1 now valid\"]")
+        check("synced = 1\npackets = 40\ncoverage = 1\nlogged = [\"peer 192.0.2.1 now valid\"]")
             .unwrap();
         for text in [
             "rms = 1e-12",

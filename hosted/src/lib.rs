@@ -14,7 +14,7 @@
 //!   results on standard output.
 //! - [`cli`]: the command lines.
 //! - [`service`]: what systemd is told.
-//! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`], [`bench`]: what `chimectl`
+//! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`], [`mod@bench`]: what `chimectl`
 //!   does without it.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!

@@ -26,7 +26,7 @@ Exit status: 0 if there were valid answers, 1 if there were none, 2 for a load t
 /// The command line of `chimectl bench`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Server to load: HOST, HOST:PORT, [IPV6] or [IPV6]:PORT
+    /// Server to load: a name or an address (IPv6 in brackets), with a port or without
     #[arg(value_name = "HOST[:PORT]")]
     pub server: Target,
     /// Closed loop: so many requests on their way at any time, the next when one is answered

@@ -49,7 +49,7 @@ pub struct Query {
 pub struct Reply {
     /// Its octets.
     pub bytes: Vec<u8>,
-    /// Beyond [`DELAY`] on the way there, which is in the server's stamps, and on the way back.
+    /// Beyond `DELAY` on the way there, which is in the server's stamps, and on the way back.
     pub queues: [Span; 2],
 }
 

@@ -66,7 +66,7 @@ const TRACKING_KEYS: [&str; 12] = [
     "synced",
 ];
 
-const STATUS_KEYS: [&str; 25] = [
+const STATUS_KEYS: [&str; 26] = [
     "age",
     "clock",
     "clock_error",

@@ -1,35 +1,52 @@
-//! The appliance on an emulated Cortex-M33 board, with its own drivers for Ethernet and real-time
-//! clock. What is asserted is its true error: how far its answers are from this machine's time, or
+//! The appliance on emulated boards: a Cortex-M33 with drivers of its own for Ethernet and real-time
+//! clock, and a 64-bit machine. What is asserted is its true error: how far its answers are from this machine's time, or
 //! from the virtual one's.
 
 mod real_time;
 mod virtual_time;
 
+use anyhow::Result;
+use truechimer_tests::board::Model;
 use truechimer_tests::peers::Need;
 use truechimer_tests::trial::{conclude, trial};
 
+type OnBoard = fn(Model) -> Result<()>;
+type InVirtualTime = fn() -> Result<()>;
+
+/// What each board does in real time.
+const REAL_TIME: [(&str, OnBoard); 11] = [
+    ("a_server_sets_the_clock", real_time::a_server_sets_the_clock),
+    ("the_rtc_lost_its_power", real_time::the_rtc_lost_its_power),
+    ("the_rtc_is_past_2036", real_time::the_rtc_is_past_2036),
+    ("the_rtc_has_the_time", real_time::the_rtc_has_the_time),
+    ("chimed_is_its_server", real_time::chimed_is_its_server),
+    ("chronyd_is_its_server", real_time::chronyd_is_its_server),
+    ("its_address_is_static", real_time::its_address_is_static),
+    ("a_server_is_kissed_off", real_time::a_server_is_kissed_off),
+    ("a_leap_second_is_announced", real_time::a_leap_second_is_announced),
+    ("its_status_is_asked_for", real_time::its_status_is_asked_for),
+    ("the_floor_outlives_a_boot", real_time::the_floor_outlives_a_boot),
+];
+
+/// What is the library's and not a board's, in virtual time.
+const VIRTUAL_TIME: [(&str, InVirtualTime); 6] = [
+    ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
+    ("a_slow_counter_is_learnt", virtual_time::a_slow_counter_is_learnt),
+    ("loss_and_lies_change_little", virtual_time::loss_and_lies_change_little),
+    ("noise_changes_nothing", virtual_time::noise_changes_nothing),
+    ("a_lease_is_renewed", virtual_time::a_lease_is_renewed),
+    ("a_day_alone_is_bounded", virtual_time::a_day_alone_is_bounded),
+];
+
 fn main() {
-    let on_board = |name, run| trial(name, &[Need::QemuArm], run);
-    let trials = vec![
-        on_board("on_board::a_server_sets_the_clock", real_time::a_server_sets_the_clock),
-        on_board("on_board::the_rtc_lost_its_power", real_time::the_rtc_lost_its_power),
-        on_board("on_board::the_rtc_is_past_2036", real_time::the_rtc_is_past_2036),
-        on_board("on_board::the_rtc_has_the_time", real_time::the_rtc_has_the_time),
-        on_board("on_board::its_address_is_static", real_time::its_address_is_static),
-        on_board("on_board::a_server_is_kissed_off", real_time::a_server_is_kissed_off),
-        on_board("on_board::a_leap_second_is_announced", real_time::a_leap_second_is_announced),
-        on_board("on_board::its_status_is_asked_for", real_time::its_status_is_asked_for),
-        on_board("on_board::the_floor_outlives_a_boot", real_time::the_floor_outlives_a_boot),
-        on_board("on_board::a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
-        on_board("on_board::a_slow_counter_is_learnt", virtual_time::a_slow_counter_is_learnt),
-        on_board(
-            "on_board::loss_and_lies_change_little",
-            virtual_time::loss_and_lies_change_little,
-        ),
-        on_board("on_board::noise_changes_nothing", virtual_time::noise_changes_nothing),
-        on_board("on_board::a_lease_is_renewed", virtual_time::a_lease_is_renewed),
-        on_board("on_board::a_day_alone_is_bounded", virtual_time::a_day_alone_is_bounded),
-    ];
+    let mut trials = Vec::new();
+    for (prefix, model) in [("on_board", Model::Mps3An524), ("on_board::64", Model::VirtAarch64)] {
+        trials.extend(REAL_TIME.map(|(name, run)| {
+            trial(&format!("{prefix}::{name}"), &[Need::QemuArm, Need::Chronyd], move || run(model))
+        }));
+    }
+    let on_board = |(name, run)| trial(&format!("on_board::{name}"), &[Need::QemuArm], run);
+    trials.extend(VIRTUAL_TIME.map(on_board));
     // Two emulators at a time disturb one another.
     conclude(trials, 1);
 }

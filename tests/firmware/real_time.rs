@@ -3,9 +3,11 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use truechimer_tests::board::{Answer, Board};
+use truechimer_tests::board::{Answer, Board, Model};
+use truechimer_tests::chimed::{Chimed, listen};
 use truechimer_tests::fake::{Datagram, FakeServer, Reply};
-use truechimer_tests::{scratch, wait_for, write};
+use truechimer_tests::peers::Chronyd;
+use truechimer_tests::{free_port, scratch, wait_for, write};
 
 /// How far the board may be off beyond what cannot be told, half of the way to it and back, s. It
 /// is a tenth of this on a machine with nothing else to do.
@@ -26,9 +28,13 @@ fn peer(server: &FakeServer) -> String {
     format!("peer=10.0.2.2:{}", server.port)
 }
 
-fn is_set(rtc: Option<&str>) -> Result<()> {
+fn is_set(model: Model, rtc: Option<&str>) -> Result<()> {
     let server = FakeServer::honest()?;
-    let mut board = Board::start(rtc, &[peer(&server)])?;
+    follows(model, rtc, server.port)
+}
+
+fn follows(model: Model, rtc: Option<&str>, port: u16) -> Result<()> {
+    let mut board = Board::start(model, rtc, &[format!("peer=10.0.2.2:{port}")])?;
     board.wait_for_line("started at")?;
     board.wait_for_line("peer 10.0.2.2 now valid")?;
     board.wait_for_line("set local clock to")?;
@@ -38,43 +44,54 @@ fn is_set(rtc: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-pub fn a_server_sets_the_clock() -> Result<()> {
-    is_set(WRONG)
+pub fn a_server_sets_the_clock(model: Model) -> Result<()> {
+    is_set(model, WRONG)
 }
 
-pub fn the_rtc_lost_its_power() -> Result<()> {
-    is_set(Some("2001-02-03T04:05:06"))
+pub fn the_rtc_lost_its_power(model: Model) -> Result<()> {
+    is_set(model, Some("2001-02-03T04:05:06"))
 }
 
-pub fn the_rtc_is_past_2036() -> Result<()> {
-    is_set(Some("2040-02-03T04:05:06"))
+pub fn the_rtc_is_past_2036(model: Model) -> Result<()> {
+    is_set(model, Some("2040-02-03T04:05:06"))
+}
+
+pub fn chimed_is_its_server(model: Model) -> Result<()> {
+    let port = free_port()?;
+    let _chimed = Chimed::start(&format!("{}[local]\nstratum = 1\n", listen(port)))?;
+    follows(model, WRONG, port)
+}
+
+pub fn chronyd_is_its_server(model: Model) -> Result<()> {
+    let chronyd = Chronyd::serve(1)?;
+    follows(model, WRONG, chronyd.port)
 }
 
 /// Right before anybody was asked, but it does not say so.
-pub fn the_rtc_has_the_time() -> Result<()> {
-    let mut board = Board::start(None, &[])?;
+pub fn the_rtc_has_the_time(model: Model) -> Result<()> {
+    let mut board = Board::start(model, None, &[])?;
     board.wait_for_line("s by Rtc")?;
     let answer = has_time(&board)?;
     ensure!(answer.leap == 3, "{answer:?}");
     Ok(())
 }
 
-pub fn its_address_is_static() -> Result<()> {
+pub fn its_address_is_static(model: Model) -> Result<()> {
     let server = FakeServer::honest()?;
     let address = ["address=10.0.2.15/24".to_owned(), "router=10.0.2.2".to_owned()];
     let settings = [&address[..], &[peer(&server)]].concat();
-    let mut board = Board::start(WRONG, &settings)?;
+    let mut board = Board::start(model, WRONG, &settings)?;
     board.wait_for_line("clock is now synced")?;
     has_time(&board)?;
     Ok(())
 }
 
 /// A server that asks to be left alone is, and one that is right is followed.
-pub fn a_server_is_kissed_off() -> Result<()> {
+pub fn a_server_is_kissed_off(model: Model) -> Result<()> {
     let rude =
         FakeServer::start(|query| vec![Datagram::FromHere(Reply::kiss(query, *b"DENY").emit())])?;
     let server = FakeServer::honest()?;
-    let mut board = Board::start(WRONG, &[peer(&rude), peer(&server)])?;
+    let mut board = Board::start(model, WRONG, &[peer(&rude), peer(&server)])?;
     board.wait_for_line("DENY")?;
     board.wait_for_line("clock is now synced")?;
     has_time(&board)?;
@@ -86,7 +103,7 @@ pub fn a_server_is_kissed_off() -> Result<()> {
 const NOON: i64 = 1_798_718_400;
 
 /// It passes on what its server says of the end of that day.
-pub fn a_leap_second_is_announced() -> Result<()> {
+pub fn a_leap_second_is_announced(model: Model) -> Result<()> {
     let ahead = NOON - i64::try_from(UNIX_EPOCH.elapsed()?.as_secs())?;
     let server = FakeServer::start(move |query| {
         let Reply { receive, transmit, .. } = Reply::honest(query);
@@ -96,7 +113,7 @@ pub fn a_leap_second_is_announced() -> Result<()> {
             Reply { leap: 1, receive, transmit, ..Reply::honest(query) }.emit(),
         )]
     })?;
-    let mut board = Board::start(WRONG, &[peer(&server)])?;
+    let mut board = Board::start(model, WRONG, &[peer(&server)])?;
     board.wait_for_line("clock is now synced")?;
     let Answer { offset, delay, leap, .. } = board.ask()?;
     let error = offset - ahead as f64;
@@ -104,9 +121,9 @@ pub fn a_leap_second_is_announced() -> Result<()> {
     Ok(())
 }
 
-pub fn its_status_is_asked_for() -> Result<()> {
+pub fn its_status_is_asked_for(model: Model) -> Result<()> {
     let server = FakeServer::honest()?;
-    let mut board = Board::start(WRONG, &[peer(&server)])?;
+    let mut board = Board::start(model, WRONG, &[peer(&server)])?;
     board.wait_for_line("clock is now synced")?;
     board.type_in("?")?;
     let status = board.wait_for_line("status: time")?;
@@ -117,18 +134,18 @@ pub fn its_status_is_asked_for() -> Result<()> {
 
 /// What the one before left behind: the time is later than that, whatever the real-time clock says;
 /// and of the store, where the next one goes on.
-pub fn the_floor_outlives_a_boot() -> Result<()> {
+pub fn the_floor_outlives_a_boot(model: Model) -> Result<()> {
     let directory = scratch()?;
     let store = write(directory.path(), "flash", &"\u{7f}".repeat(8192))?;
     let server = FakeServer::honest()?;
     let settings = [peer(&server), format!("store={store}")];
-    let mut board = Board::start(WRONG, &settings)?;
+    let mut board = Board::start(model, WRONG, &settings)?;
     board.wait_for_line("by Rtc")?;
     board.wait_for_line("clock is now synced")?;
     let is_saved = || Ok(std::fs::read(&store)?.contains(&0xFF).then_some(()));
     wait_for("the record in the file", LIMIT, is_saved)?;
     drop(board);
-    let mut board = Board::start(WRONG, &settings)?;
+    let mut board = Board::start(model, WRONG, &settings)?;
     board.wait_for_line("by Floor")?;
     let answer = board.ask()?;
     // So long it was off, which nobody counted.

@@ -12,7 +12,11 @@ const PEERS: &str = "TRUECHIMER_PEERS";
 
 /// A trial that runs if all it needs is there. Its failure shows what its processes printed. What
 /// cannot be installed is never a failure: it is left out by name.
-pub fn trial(name: &str, needs: &[Need], run: fn() -> Result<()>) -> Trial {
+pub fn trial(
+    name: &str,
+    needs: &[Need],
+    run: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Trial {
     let missing = needs.iter().find(|need| !need.is_met());
     let Some(missing) = missing else {
         return Trial::test(name, move || report(run));
@@ -32,7 +36,7 @@ pub fn conclude(trials: Vec<Trial>, threads: usize) -> ! {
     libtest_mimic::run(&arguments, trials).exit()
 }
 
-fn report(run: fn() -> Result<()>) -> Result<(), Failed> {
+fn report(run: impl FnOnce() -> Result<()>) -> Result<(), Failed> {
     process::forget_transcripts();
     run().map_err(|error| Failed::from(format!("{error:#}{}", process::transcripts())))
 }

@@ -1,4 +1,4 @@
-//! The appliance of `firmware/boards` on the board that QEMU emulates.
+//! The appliance of `firmware/boards` on the boards that QEMU emulates.
 //!
 //! In real time ([`Board`]) its network is QEMU's user networking, in which 10.0.2.2 is this
 //! machine's loopback. In virtual time ([`VirtualBoard`]) the test is the network ([`lan`]).
@@ -7,34 +7,29 @@ mod ask;
 #[path = "../../../firmware/tests/lan/mod.rs"]
 pub mod lan;
 mod log;
+mod model;
 mod virtual_time;
 
 use std::fmt;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use self::log::Log;
 use crate::process::Process;
-use crate::{bare, free_port, scratch, wait_for};
+use crate::{free_port, scratch, wait_for};
 
 pub use self::ask::Answer;
+pub use self::model::Model;
 pub use self::virtual_time::{Query, Reply, Sample, VirtualBoard};
 
 /// How long anything may take that the board is to do: a boot takes a second, most of it the edge
 /// of the real-time clock's.
 const LIMIT: Duration = Duration::from_secs(40);
-/// Where its package is.
-const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/mps3-an524");
-const PROGRAM: &str = "truechimer-mps3-an524";
-const TARGET: &str = "thumbv8m.main-none-eabi";
-
 /// A running board. Dropping it ends the emulator.
 pub struct Board {
     process: Process,
@@ -52,13 +47,11 @@ impl Board {
     ///
     /// # Errors
     /// If it does not build or start.
-    pub fn start(time: Option<&str>, settings: &[String]) -> Result<Self> {
-        let program = program(false)?;
+    pub fn start(model: Model, time: Option<&str>, settings: &[String]) -> Result<Self> {
+        let program = model.program(false)?;
         let (directory, port) = (scratch()?, free_port()?);
         let (serial, typed) = (directory.path().join("serial"), directory.path().join("typed"));
-        let mut command = Command::new("qemu-system-arm");
-        command.args(["-M", "mps3-an524", "-display", "none", "-monitor", "none"]);
-        command.arg("-kernel").arg(&program);
+        let mut command = model.emulator(&program, settings);
         let line = format!(
             "socket,id=line,path={},server=on,wait=off,logfile={}",
             typed.display(),
@@ -66,8 +59,7 @@ impl Board {
         );
         command.args(["-chardev", &line, "-serial", "chardev:line"]);
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
-        command.args(["-nic", &format!("user,hostfwd=udp:127.0.0.1:{port}-:123")]);
-        command.args(["-semihosting-config", &semihosting(settings)]);
+        command.args(["-netdev", &format!("user,id=cable,hostfwd=udp:127.0.0.1:{port}-:123")]);
         let process = Process::start(&mut command)?;
         Ok(Self { process, log: Log::new(&program, serial)?, typed, port, _directory: directory })
     }
@@ -119,21 +111,4 @@ impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Board").field("port", &self.port).finish_non_exhaustive()
     }
-}
-
-/// QEMU's words for the command line of the program.
-fn semihosting(settings: &[String]) -> String {
-    let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
-    format!("enable=on,target=native,arg={PROGRAM}{words}")
-}
-
-/// The program, built once; that for virtual time if it is to run in `lockstep`.
-fn program(lockstep: bool) -> Result<PathBuf> {
-    static RESULTS: [OnceLock<Result<PathBuf, String>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let (name, features) = if lockstep { ("lockstep", "lockstep") } else { ("boards", "") };
-    let build = || bare::build(Path::new(PACKAGE), name, TARGET, "release", features);
-    let [real, virtual_time] = &RESULTS;
-    let folder = if lockstep { virtual_time } else { real }
-        .get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    Ok(folder.clone().map_err(|error| anyhow!(error))?.join(PROGRAM))
 }

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +15,7 @@ use truechimer_core::units::{FreqOffset, NtpTimestamp, Span, WallTime};
 
 use super::lan::{Datagram, Lan, Outcome};
 use super::log::Log;
-use super::{program, semihosting};
+use super::model::Model;
 use crate::process::Process;
 use crate::{free_port, scratch};
 
@@ -105,23 +104,20 @@ impl VirtualBoard {
     /// # Errors
     /// If it does not build or start.
     pub fn start(lan: Lan, gain: FreqOffset, time: &str, settings: &[String]) -> Result<Self> {
-        let program = program(true)?;
+        let program = Model::Mps3An524.program(true)?;
         let directory = scratch()?;
         let serial = directory.path().join("serial");
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_read_timeout(Some(LIMIT))?;
         let (ours, theirs) = (socket.local_addr()?.port(), free_port()?);
-        let mut command = Command::new("qemu-system-arm");
-        command.args(["-M", "mps3-an524", "-display", "none", "-monitor", "none"]);
+        let mut command = Model::Mps3An524.emulator(&program, settings);
         command.args(["-icount", "shift=4,sleep=off"]);
         command.args(["-rtc", &format!("base={time},clock=vm")]);
-        command.arg("-kernel").arg(&program);
         command.args(["-serial", &format!("file:{}", serial.display())]);
         let cable = "dgram,id=cable,local.type=inet,local.host=127.0.0.1,remote.type=inet,\
                      remote.host=127.0.0.1";
         let cable = format!("{cable},local.port={theirs},remote.port={ours}");
-        command.args(["-netdev", &cable, "-net", "nic,netdev=cable"]);
-        command.args(["-semihosting-config", &semihosting(settings)]);
+        command.args(["-netdev", &cable]);
         Ok(Self {
             process: Process::start(&mut command)?,
             log: Log::new(&program, serial)?,

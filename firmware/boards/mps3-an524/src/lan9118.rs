@@ -10,11 +10,10 @@ use embedded_time::Clock;
 use heapless::Deque;
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::wire::EthernetAddress;
+use truechimer_boards::register::Registers;
 use truechimer_core::units::Instant;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::Driver;
-
-use crate::register::Registers;
 
 // SAFETY: it is there, and has the registers below.
 const LAN: Registers = unsafe { Registers::at(0x4140_0000) };

@@ -3,9 +3,8 @@
 
 use embedded_time::fraction::Fraction;
 use embedded_time::{Clock, clock};
+use truechimer_boards::register::Registers;
 use truechimer_core::units::Span;
-
-use crate::register::Registers;
 
 const HERTZ: u32 = 32_000_000;
 

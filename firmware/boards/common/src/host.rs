@@ -17,7 +17,15 @@ const RUN_TIME_ERROR: usize = 0x20023;
 unsafe fn call(number: usize, block: usize) -> isize {
     let result;
     // SAFETY: the emulator carries it out and returns behind it.
-    unsafe { asm!("bkpt #0xAB", inout("r0") number => result, in("r1") block) };
+    #[cfg(target_arch = "arm")]
+    unsafe {
+        asm!("bkpt #0xAB", inout("r0") number => result, in("r1") block)
+    };
+    // SAFETY: likewise.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!("hlt #0xF000", inout("x0") number => result, in("x1") block)
+    };
     result
 }
 
@@ -99,7 +107,10 @@ pub fn entropy() -> Option<[u8; 32]> {
 /// Ends the emulator with a failure.
 pub fn fail() -> ! {
     loop {
-        // SAFETY: the reason.
-        unsafe { call(SYS_EXIT, RUN_TIME_ERROR) };
+        let block = [RUN_TIME_ERROR, 1];
+        let argument =
+            if cfg!(target_arch = "arm") { RUN_TIME_ERROR } else { block.as_ptr() as usize };
+        // SAFETY: the reason; with 64 bits, where it stands before the status.
+        unsafe { call(SYS_EXIT, argument) };
     }
 }

@@ -7,24 +7,22 @@ use truechimer_firmware::rtc::SecondCounter;
 
 use crate::register::Registers;
 
-// SAFETY: it is there, and has these two registers.
-const RTC: Registers = unsafe { Registers::at(0x4130_B000) };
-
 const DR: usize = 0x0;
 const LR: usize = 0x8;
 
-pub struct Pl031;
+/// The one with these registers.
+pub struct Pl031(pub Registers);
 
 impl SecondCounter for Pl031 {
     type Error = Infallible;
     const WINDOW: Span = Span::from_millis(2);
 
     fn read(&mut self) -> Result<i64, Infallible> {
-        Ok(RTC.read(DR).into())
+        Ok(self.0.read(DR).into())
     }
 
     fn set(&mut self, secs: i64) -> Result<(), Infallible> {
-        RTC.write(LR, secs as u32);
+        self.0.write(LR, secs as u32);
         Ok(())
     }
 }

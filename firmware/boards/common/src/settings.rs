@@ -1,0 +1,67 @@
+//! What a product would keep in its flash: words `name=value` of the command line.
+
+use core::net::SocketAddr;
+
+use heapless::Vec;
+use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
+use static_cell::ConstStaticCell;
+use truechimer_core::config::PeerConfig;
+use truechimer_firmware::net::Ipv4;
+use truechimer_firmware::store::TwoPages;
+
+use crate::flash::Flash;
+use crate::host::{self, File};
+use crate::program::Settings;
+
+static LINE: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
+
+/// What the command line says.
+pub struct Product {
+    /// `address=` with the length of its prefix, `router=`; DHCP without them. `resolver=`: who
+    /// looks names up. `peer=`, more than once: a name, or address and port of a server;
+    /// `fallback=` likewise.
+    pub settings: Settings,
+    /// `store=`: the file that stands for the flash memory.
+    pub store: Option<TwoPages<Flash>>,
+}
+
+impl Product {
+    /// To be read once.
+    pub fn read() -> Self {
+        let settings =
+            Settings { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new(), fallback: Vec::new() };
+        let mut product = Self { settings, store: None };
+        for word in host::arguments(LINE.take()).split_whitespace() {
+            if product.take(word).is_none() {
+                defmt::warn!("not understood: {=str}", word);
+            }
+        }
+        product
+    }
+
+    fn take(&mut self, word: &'static str) -> Option<()> {
+        let Self { settings, store } = self;
+        match word.split_once('=')? {
+            ("address", address) => {
+                let address: Ipv4Cidr = address.parse().ok()?;
+                settings.ipv4 = Ipv4::Static { address, router: None };
+            }
+            ("router", address) => {
+                let router: Ipv4Address = address.parse().ok()?;
+                let Ipv4::Static { router: known, .. } = &mut settings.ipv4 else { return None };
+                *known = Some(router);
+            }
+            ("resolver", address) => settings.resolver = Some(address.parse().ok()?),
+            ("store", path) => *store = TwoPages::new(Flash(File::update(path)?), 0).ok(),
+            ("peer", name) => settings.peers.push(server(name)).ok()?,
+            ("fallback", name) => settings.fallback.push(server(name)).ok()?,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn server(name: &'static str) -> (&'static str, PeerConfig) {
+    let address: Option<SocketAddr> = name.parse().ok();
+    (name, PeerConfig { address, min_poll: 4, ..PeerConfig::default() })
+}

@@ -1,0 +1,9 @@
+//! Tells the linker where the memory is.
+
+fn main() {
+    println!("cargo::rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));
+    println!("cargo::rustc-link-arg-bins=-Timage.ld");
+    println!("cargo::rustc-link-arg-bins=-Tmemory.ld");
+    println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    println!("cargo::rerun-if-changed=memory.ld");
+}

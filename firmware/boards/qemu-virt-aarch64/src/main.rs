@@ -1,0 +1,108 @@
+//! An appliance on QEMU's machine `virt` with a 64-bit processor.
+
+#![no_std]
+#![no_main]
+
+mod interrupts;
+mod timer;
+mod uart;
+mod virtio;
+
+use core::panic::PanicInfo;
+
+use aarch64_rt::{
+    ExceptionHandlers, InitialPagetable, RegisterStateRef, entry, exception_handlers,
+    initial_pagetable,
+};
+use truechimer_boards::pl031::Pl031;
+use truechimer_boards::program::{Board, boot};
+use truechimer_boards::register::Registers;
+use truechimer_boards::settings::Product;
+use truechimer_boards::{host, logger};
+use truechimer_core::units::Span;
+use truechimer_firmware::clock::SystemClock;
+use truechimer_firmware::rtc::EdgeSearch;
+
+use crate::timer::Counter;
+use crate::virtio::Network;
+
+// SAFETY: the real-time clock is there.
+const RTC: Registers = unsafe { Registers::at(0x0901_0000) };
+/// Of the virtual timer, a private one.
+const ALARM_IRQ: u32 = 27;
+/// Of what is typed.
+const TYPED_IRQ: u32 = 33;
+
+/// Blocks of 1 GiB (Arm DDI 0487, D8.3): valid, accessed, never executed below; of the first
+/// memory type, devices', or the second, shared by all cores.
+const DEVICES: usize = 1 | 1 << 10 | 1 << 54;
+const MEMORY: usize = 1 | 1 << 2 | 3 << 8 | 1 << 10;
+/// Where the memory begins.
+const RAM: usize = 0x4000_0000;
+
+initial_pagetable!({
+    let mut blocks = [0; 512];
+    blocks[0] = DEVICES;
+    blocks[1] = MEMORY | RAM;
+    InitialPagetable(blocks)
+});
+
+static CLOCK: SystemClock<Counter> = SystemClock::new(Counter);
+
+entry!(main);
+fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
+    uart::start();
+    logger::start(uart::put);
+    if !Counter::is_right() {
+        stop("a counter of another frequency");
+    }
+    let Some(seed) = host::entropy() else { stop("no entropy") };
+    let Product { settings, mut store } = Product::read();
+    let mut rtc = EdgeSearch::new(Pl031(RTC), &CLOCK);
+    let start = boot(&CLOCK, &mut rtc, store.as_mut());
+    let Some((device, irq)) = Network::start(&CLOCK) else { stop("no Ethernet controller") };
+    interrupts::enable(&[ALARM_IRQ, TYPED_IRQ, irq]);
+    let hardware = device.hardware();
+    let clock = &CLOCK;
+    let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: uart::typed };
+    let Err(_) = board.run(&start, &settings);
+    stop("too few sockets")
+}
+
+/// An interrupt wakes the processor even while it is kept from its handler: none is missed
+/// between the look and the sleep.
+fn wait(pause: Span) {
+    timer::set_alarm(pause);
+    critical_section::with(|_| {
+        if !virtio::has_frames() {
+            interrupts::wait();
+        }
+    });
+}
+
+fn stop(reason: &str) -> ! {
+    defmt::error!("{=str}", reason);
+    host::fail()
+}
+
+struct Handlers;
+exception_handlers!(Handlers);
+
+impl ExceptionHandlers for Handlers {
+    extern "C" fn irq_current(_: RegisterStateRef<'_>) {
+        interrupts::take(|id| match id {
+            ALARM_IRQ => timer::silence_alarm(),
+            TYPED_IRQ => uart::silence(),
+            _ => virtio::interrupt(&CLOCK),
+        });
+    }
+
+    extern "C" fn sync_current(_: RegisterStateRef<'_>) {
+        stop("synchronous exception")
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    stop("panic")
+}

@@ -1,0 +1,67 @@
+//! The boards that are emulated.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+
+use crate::bare;
+
+/// Which board it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Cortex-M33, LAN9118, PL031.
+    Mps3An524,
+    /// Cortex-A53, virtio, PL031.
+    VirtAarch64,
+}
+
+impl Model {
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Mps3An524 => "thumbv8m.main-none-eabi",
+            Self::VirtAarch64 => "aarch64-unknown-none-softfloat",
+        }
+    }
+
+    /// The folder of its package in `firmware/boards`; its program has the prefix `truechimer-`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mps3An524 => "mps3-an524",
+            Self::VirtAarch64 => "qemu-virt-aarch64",
+        }
+    }
+
+    /// The emulator with that program and such settings; its Ethernet is at the end of QEMU's
+    /// network device `cable`.
+    pub(super) fn emulator(self, program: &Path, settings: &[String]) -> Command {
+        let (emulator, machine) = match self {
+            Self::Mps3An524 => ("qemu-system-arm", &["mps3-an524", "-net", "nic,netdev=cable"][..]),
+            Self::VirtAarch64 => (
+                "qemu-system-aarch64",
+                &["virt", "-cpu", "cortex-a53", "-device", "virtio-net-device,netdev=cable"][..],
+            ),
+        };
+        let words: String = settings.iter().map(|word| format!(",arg={word}")).collect();
+        let line = format!("enable=on,target=native,arg=appliance{words}");
+        let mut command = Command::new(emulator);
+        command.arg("-M").args(machine).args(["-display", "none", "-monitor", "none"]);
+        command.args(["-semihosting-config", &line]).arg("-kernel").arg(program);
+        command
+    }
+
+    /// The program, built once; that for virtual time if it is to run in `lockstep`.
+    pub(super) fn program(self, lockstep: bool) -> Result<PathBuf> {
+        type Built = OnceLock<Result<PathBuf, String>>;
+        static BUILT: [[Built; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
+        let (name, features) = if lockstep { ("lockstep", "lockstep") } else { ("boards", "") };
+        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
+        let build = || {
+            bare::build(&boards.join(self.name()), name, self.target(), "release", features)
+                .map_err(|error| format!("{error:#}"))
+        };
+        let folder = BUILT[self as usize][usize::from(lockstep)].get_or_init(build).clone();
+        Ok(folder.map_err(|error| anyhow!(error))?.join(format!("truechimer-{}", self.name())))
+    }
+}

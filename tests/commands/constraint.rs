@@ -20,7 +20,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const YEAR: u64 = 365 * 86_400;
 
-struct Bed {
+/// HTTPS servers and who vouches for them.
+pub(crate) struct Bed {
     _directory: tempfile::TempDir,
     authority: Authority,
     ca: String,
@@ -34,6 +35,14 @@ impl Bed {
         fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let ca = write(directory.path(), "ca.pem", &authority.pem)?;
         Ok(Self { _directory: directory, authority, ca, servers: Vec::new() })
+    }
+
+    /// With a server that is right.
+    pub(crate) fn right() -> Result<Self> {
+        let mut bed = Self::new()?;
+        let certified = bed.good()?;
+        bed.serve(V4, certified, Reply::Dated(0))?;
+        Ok(bed)
     }
 
     fn good(&self) -> Result<Certified> {
@@ -52,13 +61,22 @@ impl Bed {
         json!({ "url": url, "addresses": [address.ip()], "all": false, "ca": self.ca })
     }
 
-    fn table(&self, place: usize) -> String {
+    pub(crate) fn table(&self, place: usize) -> String {
         let address = self.servers[place].address;
         let (port, ip, ca) = (address.port(), address.ip(), &self.ca);
         format!(
             "[[constraint]]\nurl = \"https://localhost:{port}/\"\naddresses = [\"{ip}\"]\nca = \"{ca}\"\n"
         )
     }
+}
+
+/// The server's name is to be looked up.
+fn named(table: &str) -> String {
+    table
+        .lines()
+        .filter(|line| !line.starts_with("addresses"))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// What the process that asks answers.
@@ -175,16 +193,14 @@ fn has_rejected(chimed: &Chimed, place: usize, reason: &str) -> Result<()> {
 }
 
 /// One that is far from what two of three HTTPS servers say is not believed, though it is first.
-pub(crate) fn bounds_a_liar() -> Result<()> {
+fn outvoted(start: impl Fn(&str) -> Result<Chimed>, tables: impl Fn(&Bed) -> String) -> Result<()> {
     let mut bed = Bed::new()?;
     for ago in [0, 10 * YEAR / 2, 0] {
         let certified = bed.good()?;
         bed.serve(V4, certified, Reply::Dated(ago))?;
     }
     let (liar, honest) = (liar()?, FakeServer::honest()?);
-    let tables: String = (0..3).map(|place| bed.table(place)).collect();
-    let configuration = ntp(liar.port) + &ntp(honest.port) + &tables;
-    let mut chimed = Chimed::start(&configuration)?;
+    let mut chimed = start(&(ntp(liar.port) + &ntp(honest.port) + &tables(&bed)))?;
     chimed.process.wait_for_line("by 3 HTTPS servers the host's clock is ", LIMIT)?;
     has_rejected(&chimed, 0, "constraint")?;
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
@@ -193,11 +209,43 @@ pub(crate) fn bounds_a_liar() -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn bounds_a_liar() -> Result<()> {
+    outvoted(Chimed::start, |bed| (0..3).map(|place| bed.table(place)).collect())
+}
+
+fn separated(configuration: &str) -> Result<Chimed> {
+    Chimed::start_separated(&[], configuration)
+}
+
+/// The dns engine looks up where the last two are.
+pub(crate) fn bounds_a_liar_separated() -> Result<()> {
+    outvoted(separated, |bed| bed.table(0) + &named(&bed.table(1)) + &named(&bed.table(2)))
+}
+
 /// Nor is anybody while no HTTPS server says anything.
 pub(crate) fn nobody_answers() -> Result<()> {
+    nobody(Chimed::start)
+}
+
+pub(crate) fn nobody_answers_separated() -> Result<()> {
+    nobody(separated)
+}
+
+/// A name that there is not is told.
+pub(crate) fn nobody_has_the_name() -> Result<()> {
+    let honest = FakeServer::honest()?;
+    let table = "[[constraint]]\nurl = \"https://no-such-host.invalid/\"\n";
+    let mut chimed = separated(&(ntp(honest.port) + table))?;
+    let told = "constraint: https://no-such-host.invalid/: cannot resolve the name: ";
+    chimed.process.wait_for_line(told, LIMIT)?;
+    ensure!(!chimed.status()?.is_synced()?);
+    Ok(())
+}
+
+fn nobody(start: impl Fn(&str) -> Result<Chimed>) -> Result<()> {
     let (honest, port) = (FakeServer::honest()?, free_port()?);
     let table = format!("[[constraint]]\nurl = \"https://127.0.0.1:{port}/\"\n");
-    let mut chimed = Chimed::start(&(ntp(honest.port) + &table))?;
+    let mut chimed = start(&(ntp(honest.port) + &table))?;
     chimed.process.wait_for_line("none of 1 HTTPS servers said what time it is", LIMIT)?;
     chimed.process.wait_for_line("constraint: https://127.0.0.1:", LIMIT)?;
     has_rejected(&chimed, 0, "unconstrained")?;

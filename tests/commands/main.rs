@@ -46,7 +46,10 @@ fn main() -> Result<()> {
     let trials = vec![
         trial("constraint::answers", &[], constraint::answers),
         trial("constraint::bounds_a_liar", &[], constraint::bounds_a_liar),
+        trial("constraint::bounds_a_liar_separated", &[], constraint::bounds_a_liar_separated),
         trial("constraint::nobody_answers", &[], constraint::nobody_answers),
+        trial("constraint::nobody_answers_separated", &[], constraint::nobody_answers_separated),
+        trial("constraint::nobody_has_the_name", &[], constraint::nobody_has_the_name),
         trial("constraint::unprivileged", &[], constraint::unprivileged),
         trial("demo::whole", &[], demo::whole),
         trial("demo::on_a_terminal", &[], demo::on_a_terminal),
@@ -123,6 +126,7 @@ fn main() -> Result<()> {
         trial("processes::ended_in_order", &[], processes::ended_in_order),
         trial("processes::without_the_ntp_engine", &[], processes::without_the_ntp_engine),
         trial("processes::without_the_dns_engine", &[], processes::without_the_dns_engine),
+        trial("processes::without_the_constraint", &[], processes::without_the_constraint),
         trial("processes::without_the_parent", &[], processes::without_the_parent),
         trial("processes::confined", &[Need::Root], processes::confined),
         trial("processes::calls", &[Need::Root, Need::Strace], processes::calls),

@@ -14,6 +14,7 @@ use truechimer_tests::namespace::Namespace;
 use truechimer_tests::process::{Process, children, finish};
 use truechimer_tests::{binaries, free_port, scratch, wait_for, write};
 
+use super::constraint::Bed;
 use super::{SOON, chimectl, chimed};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,6 +23,7 @@ const NTP: &str = "chimed: ntp engine";
 const SECCOMP: bool =
     cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
 const DNS: &str = "chimed: dns engine";
+const CONSTRAINT: &str = "chimed: constraint";
 
 /// A server with a name, asked at a fixed interval.
 fn named(port: u16) -> String {
@@ -122,10 +124,11 @@ pub(crate) fn ended_in_order() -> Result<()> {
 
 /// Kills a child, and expects the end of the others with these messages.
 fn kill_child(title: &str, messages: &[&str]) -> Result<()> {
-    let fake = FakeServer::honest()?;
-    let mut chimed = Chimed::start_separated(&[], &named(fake.port))?;
+    let (fake, bed) = (FakeServer::honest()?, Bed::right()?);
+    let mut chimed = Chimed::start_separated(&[], &(named(fake.port) + &bed.table(0)))?;
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
     let processes = children(chimed.process.id())?;
+    ensure!(processes.len() == 3, "{processes:?}");
     kill(child(chimed.process.id(), title)?, Signal::SIGKILL)?;
     let status = chimed.process.wait(SOON)?;
     ensure!(status.code() == Some(1), "{status}");
@@ -160,10 +163,21 @@ pub(crate) fn without_the_dns_engine() -> Result<()> {
     )
 }
 
+pub(crate) fn without_the_constraint() -> Result<()> {
+    kill_child(
+        CONSTRAINT,
+        &[
+            "debug    Lost child: constraint terminated; signal 9 (SIGKILL)",
+            "debug    ntp engine exiting",
+            "chimed: lost the constraint: signal: 9 (SIGKILL)",
+        ],
+    )
+}
+
 /// Those whom it leaves behind end.
 pub(crate) fn without_the_parent() -> Result<()> {
-    let fake = FakeServer::honest()?;
-    let mut chimed = Chimed::start_separated(&[], &named(fake.port))?;
+    let (fake, bed) = (FakeServer::honest()?, Bed::right()?);
+    let mut chimed = Chimed::start_separated(&[], &(named(fake.port) + &bed.table(0)))?;
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
     let processes = children(chimed.process.id())?;
     chimed.process.signal(Signal::SIGKILL)?;
@@ -176,12 +190,13 @@ pub(crate) fn without_the_parent() -> Result<()> {
 
 /// What the kernel says of each process, and what the daemon says.
 pub(crate) fn confined() -> Result<()> {
-    let fake = FakeServer::honest()?;
-    let configuration = format!("{}{}", named(fake.port), listen(free_port()?));
+    let (fake, bed) = (FakeServer::honest()?, Bed::right()?);
+    let configuration = format!("{}{}{}", named(fake.port), listen(free_port()?), bed.table(0));
     let chimed = Chimed::start_separated(&[], &configuration)?;
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
     let parent = chimed.process.id();
     let (ntp, dns) = (child(parent, NTP)?, child(parent, DNS)?);
+    let constraint = child(parent, CONSTRAINT)?;
     let nobody = User::from_name("nobody")?.context("no nobody")?;
     let own = |id: u32| format!("{id}\t{id}\t{id}\t{id}");
     // CAP_KILL and CAP_SYS_TIME.
@@ -191,6 +206,7 @@ pub(crate) fn confined() -> Result<()> {
         (Pid::from_raw(parent.cast_signed()), 0, 0, &some),
         (ntp, nobody.uid.as_raw(), nobody.gid.as_raw(), &none),
         (dns, nobody.uid.as_raw(), nobody.gid.as_raw(), &none),
+        (constraint, nobody.uid.as_raw(), nobody.gid.as_raw(), &none),
     ] {
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
         let seccomp = if SECCOMP { "2" } else { "0" };
@@ -214,11 +230,13 @@ pub(crate) fn confined() -> Result<()> {
             ensure!(alike && status.contains("NoNewPrivs:\t1\n"), "{id}: {status}");
         }
     }
-    let groups = fs::read_to_string(format!("/proc/{ntp}/status"))?;
-    ensure!(groups.contains(&format!("Groups:\t{} \n", nobody.gid)), "{groups}");
-    let root = fs::read_link(format!("/proc/{ntp}/root"))?;
-    let there = fs::read_dir(format!("/proc/{ntp}/root"))?.count();
-    ensure!(there == 0 && root.to_string_lossy().ends_with(" (deleted)"), "{}", root.display());
+    for id in [ntp, constraint] {
+        let groups = fs::read_to_string(format!("/proc/{id}/status"))?;
+        ensure!(groups.contains(&format!("Groups:\t{} \n", nobody.gid)), "{groups}");
+        let root = fs::read_link(format!("/proc/{id}/root"))?;
+        let there = fs::read_dir(format!("/proc/{id}/root"))?.count();
+        ensure!(there == 0 && root.to_string_lossy().ends_with(" (deleted)"), "{}", root.display());
+    }
 
     let status = chimed.status()?;
     let told = |process: &str| {
@@ -230,7 +248,9 @@ pub(crate) fn confined() -> Result<()> {
     let all: Vec<_> = all.collect();
     ensure!(told("parent") == all, "{status:?}");
     ensure!(told("dns engine") == [&["user"], &all[..]].concat(), "{status:?}");
-    ensure!(told("ntp engine") == [&["chroot", "user"], &all[..]].concat(), "{status:?}");
+    for process in ["ntp engine", "constraint"] {
+        ensure!(told(process) == [&["chroot", "user"], &all[..]].concat(), "{status:?}");
+    }
     let table = finish(chimectl()?.arg("-s").arg(chimed.control()).arg("status"), SOON)?;
     ensure!(table.stdout.contains("ntp engine       chroot, user, capabilities, "), "{table:?}");
     Ok(())
@@ -239,15 +259,17 @@ pub(crate) fn confined() -> Result<()> {
 /// Of the calls that a process makes once it is confined none fails but those that try that out.
 pub(crate) fn calls() -> Result<()> {
     let (fake, directory, port) = (FakeServer::honest()?, scratch()?, free_port()?);
+    let bed = Bed::right()?;
     let traces = scratch()?;
     let (trace, socket) = (traces.path().join("trace"), directory.path().join("control"));
     let configure = |workers: u8| {
         let text = format!(
             "clock = \"software\"\nuser = \"nobody\"\ncontrol = \"{}\"\n[serve]\nworkers = \
-             {workers}\n{}{}",
+             {workers}\n{}{}{}",
             socket.display(),
             named(fake.port),
-            listen(port)
+            listen(port),
+            bed.table(0)
         );
         write(directory.path(), "chimed.toml", &text)
     };
@@ -274,7 +296,7 @@ pub(crate) fn calls() -> Result<()> {
     let refusals = ["(Operation not permitted)", "(Permission denied)"];
     let refused = |line: &&str| refusals.iter().any(|refusal| line.ends_with(refusal));
     let mut refused: Vec<_> = trace.lines().filter(refused).collect();
-    let engines = 2;
+    let engines = 3;
     for (call, times) in [
         ("setuid(0)", engines..=engines),
         ("setgroups(1, [0])", engines..=engines),
@@ -329,7 +351,7 @@ pub(crate) fn nobody_to_be() -> Result<()> {
 
 /// Nobody but the parent can start a child.
 pub(crate) fn by_hand() -> Result<()> {
-    for title in [NTP, DNS] {
+    for title in [NTP, DNS, CONSTRAINT] {
         let ended = finish(chimed()?.arg0(title), SOON)?;
         ensure!(ended.code == Some(1) && ended.stdout.is_empty(), "{title}: {ended:?}");
         let message = format!("chimed: the {} is started by chimed only\n", &title[8..]);

@@ -13,7 +13,8 @@ use crate::query::Target;
 ///
 /// It stays in the foreground, as three processes: a parent, which sets the clock and reads the
 /// configuration, the ntp engine, which talks to the network and to chimectl, and the dns engine, which
-/// looks names up. Started as root, the engines become `user` of the configuration, the ntp engine in
+/// looks names up; a fourth asks HTTPS servers if there are any to be asked. Started as root,
+/// all but the parent become `user` of the configuration, those that talk to the network themselves in
 /// an empty root directory, and each process gives up the capabilities, files and system calls that it
 /// does not need, as far as the system can; `chimectl status` says which. Addresses with ports below
 /// 1024 can therefore be added at a start only, not by a reload. When one process ends the others do,

@@ -2,9 +2,9 @@
 //! asks them.
 //!
 //! They bound what NTP servers may claim until the clock is trusted; the engine does that. What is here
-//! asks: [`Inquiry`] in the daemon starts this program again as a process of its own, which gives its
-//! privilege up, does one round by [`ask`] and ends. Two things go between them, a [`Question`] and an
-//! [`Answer`], each one line of JSON.
+//! asks. For a daemon of one process, [`Inquiry`] starts this program again as a process of its own, which
+//! gives its privilege up, does one round by [`ask`] and ends. Two things go between them, a [`Question`]
+//! and an [`Answer`], each one line of JSON. Of several processes one does nothing else, by [`ask_at`].
 
 mod ask;
 mod fetch;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use ask::ask;
+pub use ask::{Prepared, ask, ask_at};
 pub use process::{COMMAND, Inquiry, run};
 pub use url::{Url, UrlError};
 
@@ -46,6 +46,9 @@ pub struct Question {
     /// Them, at most [`MAX_SOURCES`].
     pub sources: Vec<Source>,
 }
+
+/// Those of a server, or why its name has none.
+pub type Addresses = Result<Vec<IpAddr>, String>;
 
 /// What came of a round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -3,32 +3,26 @@
 use std::os::fd::BorrowedFd;
 
 use truechimer_core::event::Level;
-use truechimer_core::io::{Input, Output};
+use truechimer_core::io::Input;
 use truechimer_core::units::Span;
 
-use super::{DaemonNode, Superior};
+use super::{Daemon, Superior};
 use crate::clock::realtime;
 use crate::config::Config;
-use crate::constraint::{Answer, Inquiry, Question};
+use crate::constraint::{Answer, Inquiry, MAX_ADDRESSES, MAX_SOURCES, Question};
 use crate::log::Log;
 
-/// Whether the process that asks can be started; if not that is told. To be called if one is wanted.
-pub(super) fn is_possible(superior: &Superior, log: &Log) -> bool {
-    let is_possible = !superior.is_parent();
-    if !is_possible {
-        let text = "[[constraint]] is ignored: the ntp engine may not start a process; -d heeds it";
-        log.message(Level::Warning, &text);
-    }
-    is_possible
-}
-
-/// The round that is under way, if one is.
+/// The round that is under way, if this process has one done.
 #[derive(Debug, Default)]
 pub(super) struct Constraint(Option<Inquiry>);
 
 impl Constraint {
-    /// Asks in a process of its own, unless it is being asked.
-    pub(super) fn ask(&mut self, config: &Config, log: &Log) {
+    /// Asks in a process of its own, unless it is being asked: by the parent if there is one, as the
+    /// ntp engine may start none.
+    pub(super) fn ask(&mut self, superior: &Superior, config: &Config, log: &Log) {
+        if let Superior::Parent(parent, _) = superior {
+            return parent.constrain();
+        }
         if self.0.is_some() {
             return;
         }
@@ -39,31 +33,14 @@ impl Constraint {
         }
     }
 
-    /// Takes the answer if there is one.
-    pub(super) fn serve(&mut self, node: &mut DaemonNode, log: &Log, outputs: &mut Vec<Output>) {
-        let answer = match self.0.as_mut().map(Inquiry::take) {
-            None | Some(Ok(None)) => return,
-            Some(Ok(Some(answer))) => answer,
-            Some(Err(error)) => {
-                fail(log, &error);
-                Answer::default()
-            }
-        };
+    /// What came of it, once it has.
+    pub(super) fn answer(&mut self, log: &Log) -> Option<Answer> {
+        let taken = self.0.as_mut()?.take().transpose()?;
         self.0 = None;
-        for failure in &answer.failures {
-            log.message(Level::Debug, &format_args!("constraint: {failure}"));
-        }
-        let Some(median) = answer.median() else {
-            let asked = answer.failures.len();
-            let text = format_args!("none of {asked} HTTPS servers said what time it is");
-            return log.message(Level::Warning, &text);
-        };
-        let (count, sense) = (answer.readings.len(), if median < 0.0 { "ahead" } else { "behind" });
-        let off = median.abs();
-        let text = format_args!("by {count} HTTPS servers the host's clock is {off:.0} s {sense}");
-        log.message(Level::Info, &text);
-        let time = realtime() + Span::from_secs_f64(median);
-        node.input(Input::Constrained { time }, &mut |output| outputs.push(output));
+        Some(taken.unwrap_or_else(|error| {
+            fail(log, &error);
+            Answer::default()
+        }))
     }
 
     /// What can be read when there is news.
@@ -74,4 +51,26 @@ impl Constraint {
 
 fn fail(log: &Log, error: &std::io::Error) {
     log.message(Level::Warning, &format_args!("cannot ask HTTPS servers for the time: {error}"));
+}
+
+impl Daemon {
+    /// Heeds what HTTPS servers say.
+    pub(super) fn constrain(&mut self, answer: &Answer) {
+        for failure in answer.failures.iter().take(MAX_SOURCES * MAX_ADDRESSES) {
+            self.log.message(Level::Debug, &format_args!("constraint: {failure}"));
+        }
+        let Some(median) = answer.median() else {
+            let asked = answer.failures.len();
+            let text = format_args!("none of {asked} HTTPS servers said what time it is");
+            return self.log.message(Level::Warning, &text);
+        };
+        let (count, sense) = (answer.readings.len(), if median < 0.0 { "ahead" } else { "behind" });
+        let off = median.abs();
+        let text = format_args!("by {count} HTTPS servers the host's clock is {off:.0} s {sense}");
+        self.log.message(Level::Info, &text);
+        let time = realtime() + Span::from_secs_f64(median);
+        let mut outputs = Vec::new();
+        self.node.input(Input::Constrained { time }, &mut |output| outputs.push(output));
+        self.take(outputs);
+    }
 }

@@ -145,8 +145,6 @@ impl Daemon {
         let mut engine_config = config.engine_config(frequency);
         engine_config.frequency_deviation = deviation.unwrap_or(engine_config.frequency_deviation);
         engine_config.control = controlled;
-        engine_config.constrained =
-            engine_config.constrained && constraint::is_possible(&superior, &log);
         engine_config.precision = precision();
         let mut engine = Engine::new(&engine_config, clock.now(), serving::seed()?);
         let mut names = Names::default();
@@ -229,6 +227,7 @@ impl Daemon {
                     self.reload();
                     service.tell(Notice::Ready);
                 }
+                Some(Order::Constrain(answer)) => self.constrain(&answer),
                 None => {}
             }
             self.turn(service.longest_wait(LONGEST_WAIT))?;
@@ -289,7 +288,9 @@ impl Daemon {
                     self.log.event(&Event::BadPeer { name, address, pool });
                 }
                 Output::Resolve(peer) => self.lookups.want(peer, &self.names),
-                Output::Constrain => self.constraint.ask(&self.config, &self.log),
+                Output::Constrain => {
+                    self.constraint.ask(&self.superior, &self.config, &self.log);
+                }
                 Output::Persist(state) => self.keeper.keep(&state, &self.log),
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
@@ -300,8 +301,10 @@ impl Daemon {
     fn look_up(&mut self) {
         let mut outputs = Vec::new();
         self.lookups.serve(&mut self.node, &self.names, &self.log, &mut outputs);
-        self.constraint.serve(&mut self.node, &self.log, &mut outputs);
         self.take(outputs);
+        if let Some(answer) = self.constraint.answer(&self.log) {
+            self.constrain(&answer);
+        }
     }
 
     fn reload(&mut self) {

@@ -11,6 +11,7 @@ use truechimer_core::holdover;
 use super::channel::{Channel, ChannelError};
 use super::codec::Message;
 use super::message::{Command, Configuration, Done, Opened, Start, ToNtp, ToParent};
+use crate::constraint::Answer;
 use crate::sandbox::Protection;
 use crate::service::Notice;
 
@@ -30,12 +31,14 @@ struct State {
 }
 
 /// What the parent wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Order {
     /// Read the configuration again.
     Reload,
     /// End.
     End,
+    /// Heed what HTTPS servers say.
+    Constrain(Answer),
 }
 
 /// The parent has ended, or does not answer as it should.
@@ -74,6 +77,11 @@ impl Link {
     /// Has it kept for the next start.
     pub fn keep(&self, state: &holdover::State) {
         self.tell(&ToParent::Keep((*state).into()));
+    }
+
+    /// Has HTTPS servers asked for the time; [`Order::Constrain`] comes of it.
+    pub fn constrain(&self) {
+        self.tell(&ToParent::Constrain);
     }
 
     /// The configuration, read again.
@@ -174,6 +182,7 @@ impl State {
         match message {
             ToNtp::Reload => self.orders.push_back(Order::Reload),
             ToNtp::Stop => self.orders.push_back(Order::End),
+            ToNtp::Constrained(answer) => self.orders.push_back(Order::Constrain(answer)),
             other => self.lost = Some(Event::InvalidMessage { message: other.name() }),
         }
     }

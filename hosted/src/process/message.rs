@@ -13,6 +13,7 @@ use truechimer_core::wire::LeapIndicator;
 
 use super::codec::Message;
 use crate::clock::KernelClock;
+use crate::constraint::{self, Addresses};
 use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
 use crate::sandbox::{Protection, User};
 use crate::service::Notice;
@@ -40,6 +41,9 @@ pub enum ToParent {
     Notice(Notice),
     /// For the next start.
     Keep(Kept),
+    /// Have HTTPS servers asked for the time, unless they are being asked;
+    /// [`ToNtp::Constrained`] answers.
+    Constrain,
 }
 
 /// From the parent to the ntp engine.
@@ -59,15 +63,19 @@ pub enum ToNtp {
     Reload,
     /// End.
     Stop,
+    /// What HTTPS servers say.
+    Constrained(constraint::Answer),
 }
 
-/// From the parent to a process that serves the ntp engine.
+/// From the parent to the dns engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToHelper {
     /// The first message: what of the configuration concerns it, as TOML, and whom it becomes.
     Start(String, Option<User>),
     /// There will be no more questions.
     Stop,
+    /// A name to look up.
+    HostDns(Box<Question>),
 }
 
 /// Its answer.
@@ -75,6 +83,26 @@ pub enum ToHelper {
 pub enum FromHelper {
     /// It takes questions, and this it can do no more.
     Ready(Vec<Protection>),
+    /// What became of a name.
+    HostDns(Box<Found>),
+}
+
+/// From the parent to the process that asks HTTPS servers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToConstraint {
+    /// The first message, as [`ToHelper::Start`].
+    Start(String, Option<User>),
+    /// Ask each of the servers, which are at these addresses.
+    Query(Vec<Addresses>),
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromConstraint {
+    /// As [`FromHelper::Ready`].
+    Ready(Vec<Protection>),
+    /// What they said.
+    Result(constraint::Answer),
 }
 
 /// From the ntp engine to the dns engine.
@@ -138,8 +166,15 @@ impl From<Found> for Answer {
 }
 
 impl Message for ToParent {
-    const NAMES: &'static [&'static str] =
-        &["IMSG_OPEN", "IMSG_ADJTIME", "IMSG_READ", "IMSG_READY", "IMSG_NOTICE", "IMSG_ADJFREQ"];
+    const NAMES: &'static [&'static str] = &[
+        "IMSG_OPEN",
+        "IMSG_ADJTIME",
+        "IMSG_READ",
+        "IMSG_READY",
+        "IMSG_NOTICE",
+        "IMSG_ADJFREQ",
+        "IMSG_CONSTRAINT_QUERY",
+    ];
 }
 
 impl Message for ToNtp {
@@ -151,15 +186,24 @@ impl Message for ToNtp {
         "IMSG_CONFIGURATION",
         "IMSG_RELOAD",
         "IMSG_STOP",
+        "IMSG_CONSTRAINT_RESULT",
     ];
 }
 
 impl Message for ToHelper {
-    const NAMES: &'static [&'static str] = &["IMSG_START", "IMSG_STOP"];
+    const NAMES: &'static [&'static str] = &["IMSG_START", "IMSG_STOP", "IMSG_CONSTRAINT_DNS"];
 }
 
 impl Message for FromHelper {
-    const NAMES: &'static [&'static str] = &["IMSG_READY"];
+    const NAMES: &'static [&'static str] = &["IMSG_READY", "IMSG_CONSTRAINT_DNS"];
+}
+
+impl Message for ToConstraint {
+    const NAMES: &'static [&'static str] = &["IMSG_START", "IMSG_CONSTRAINT_QUERY"];
+}
+
+impl Message for FromConstraint {
+    const NAMES: &'static [&'static str] = &["IMSG_READY", "IMSG_CONSTRAINT_RESULT"];
 }
 
 impl Message for ToDns {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   parent ──────── ntp engine      the clock · sockets, control socket, the engine
-//!     └──── dns engine ──┘          names
+//!     ├──── dns engine ──┘          names
+//!     └──── constraint              HTTPS servers, if there are any to ask
 //! ```
 //!
 //! The parent starts this program anew for each role, which it names in `argv[0]`. A child's standard
@@ -11,6 +12,7 @@
 
 mod channel;
 pub mod codec;
+mod constraint;
 mod dns;
 pub mod link;
 pub mod message;
@@ -45,10 +47,12 @@ pub enum Role {
     Ntp,
     /// Looks names up.
     Dns,
+    /// Asks HTTPS servers for the time.
+    Constraint,
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Ntp, Self::Dns];
+    const ALL: [Self; 3] = [Self::Ntp, Self::Dns, Self::Constraint];
 
     /// The one that this process was started for, if it was by its like.
     #[must_use]
@@ -67,6 +71,7 @@ impl Role {
         let outcome = sys::ignore_termination().and_then(|()| match self {
             Self::Ntp => ntp::main(parent, side),
             Self::Dns => dns::main(parent, side),
+            Self::Constraint => constraint::main(parent),
         });
         // What is wrong has been told, unless there is nobody left to be told.
         outcome.unwrap_or(ExitCode::FAILURE)
@@ -78,9 +83,10 @@ impl Role {
     }
 
     /// Starts a process. `main` is the end of its pair with the parent, `side` of that with its
-    /// sibling.
-    fn start(self, main: OwnedFd, side: OwnedFd) -> io::Result<Child> {
+    /// sibling; who has none has the former twice.
+    fn start(self, main: OwnedFd, side: Option<OwnedFd>) -> io::Result<Child> {
         fault(Call::Fork)?;
+        let side = side.map_or_else(|| main.try_clone(), Ok)?;
         let mut command = Command::new(this_program()?);
         command.arg0(self.title()).stdin(Stdio::from(main)).stdout(Stdio::from(side)).spawn()
     }
@@ -92,6 +98,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Ntp => "ntp engine",
             Self::Dns => "dns engine",
+            Self::Constraint => "constraint",
         })
     }
 }

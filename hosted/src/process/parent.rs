@@ -1,6 +1,8 @@
 //! The parent: has the privilege for the clock and the files, and does with it what the ntp engine
 //! asks for. It starts the others, and when one of them ends it ends all.
 
+mod constraint;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,6 +21,7 @@ use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::units::FreqOffset;
 
+use self::constraint::Constraint;
 use super::Role;
 use super::channel::{Channel, ChannelError, pair};
 use super::message::{
@@ -109,6 +112,8 @@ struct Parent<'a> {
     log: Log,
     ntp: Process<ToNtp, ToParent>,
     dns: Process<ToHelper, FromHelper>,
+    /// If there are HTTPS servers to ask.
+    constraint: Option<Constraint>,
     service: ServiceManager,
     clock: Option<KernelClock>,
     /// What is kept for the next start.
@@ -157,7 +162,11 @@ fn new_pair(log: &Log) -> Result<(OwnedFd, OwnedFd), ParentError> {
     })
 }
 
-fn start<Out, In>(role: Role, side: OwnedFd, log: &Log) -> Result<Process<Out, In>, ParentError> {
+fn spawn<Out, In>(
+    role: Role,
+    side: Option<OwnedFd>,
+    log: &Log,
+) -> Result<Process<Out, In>, ParentError> {
     let (ours, theirs) = new_pair(log)?;
     let channel = Channel::new(ours).map_err(ParentError::Pair)?;
     let child = role.start(theirs, side).map_err(|error| {
@@ -182,14 +191,16 @@ impl<'a> Parent<'a> {
         let user = config.user.as_deref().filter(|_| geteuid().is_root());
         let user = user.map(User::named).transpose()?;
         let (asker, answerer) = new_pair(&log)?;
-        let dns: Process<ToHelper, _> = start(Role::Dns, answerer, &log)?;
-        let ntp: Process<ToNtp, _> = start(Role::Ntp, asker, &log)?;
+        let dns: Process<ToHelper, _> = spawn(Role::Dns, Some(answerer), &log)?;
+        let ntp: Process<ToNtp, _> = spawn(Role::Ntp, Some(asker), &log)?;
+        let constraint = Constraint::start(config, user.as_ref(), &log)?;
         let (files, kept) = state::open(config, &log);
         let parent = Self {
             args,
             log,
             ntp,
             dns,
+            constraint,
             service,
             clock: None,
             files,
@@ -230,9 +241,14 @@ impl<'a> Parent<'a> {
             let mut rung = bell;
             let _ = io::Read::read(&mut rung, &mut [0; 64]);
             self.serve_ntp()?;
-            if let Some(FromHelper::Ready(protections)) = self.dns_says()? {
-                self.dns_ready = Some(protections);
+            match (self.dns_says()?, &mut self.constraint) {
+                (Some(FromHelper::Ready(protections)), _) => self.dns_ready = Some(protections),
+                (Some(FromHelper::HostDns(found)), Some(constraint)) => {
+                    constraint.resolved((*found).into());
+                }
+                (_, _) => {}
             }
+            self.serve_constraint()?;
             self.go()?;
         }
         Ok(())
@@ -240,7 +256,8 @@ impl<'a> Parent<'a> {
 
     fn wait(&self, bell: Option<&UnixStream>, timeout: PollTimeout) -> Result<(), ParentError> {
         let ends = [self.ntp.channel.as_fd(), self.dns.channel.as_fd()];
-        let ends = ends.into_iter().chain(bell.map(AsFd::as_fd));
+        let constraint = self.constraint.iter().map(|it| it.process.channel.as_fd());
+        let ends = ends.into_iter().chain(constraint).chain(bell.map(AsFd::as_fd));
         let mut ends: Vec<_> = ends.map(|end| PollFd::new(end, PollFlags::POLLIN)).collect();
         match fault(Call::Poll).and_then(|()| poll(&mut ends, timeout)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -301,6 +318,11 @@ impl<'a> Parent<'a> {
             ToParent::Ready { control, protections } => {
                 (self.has_control, self.ntp_ready) = (control, Some(protections));
             }
+            ToParent::Constrain => {
+                if let Some(constraint) = &mut self.constraint {
+                    constraint.begin(&self.dns.channel);
+                }
+            }
             ToParent::Notice(notice) => self.service.tell(notice),
             ToParent::Keep(kept) => {
                 if let Some(files) = &mut self.files {
@@ -322,17 +344,18 @@ impl<'a> Parent<'a> {
 
     /// Once all are ready: confines itself too, and lets the ntp engine run.
     fn go(&mut self) -> Result<(), ParentError> {
-        let (Some(ntp), Some(dns)) = (&mut self.ntp_ready, &mut self.dns_ready) else {
+        let constraint = self.constraint.as_mut().map(|it| (Role::Constraint, &mut it.ready));
+        let ready = [(Role::Ntp, &mut self.ntp_ready), (Role::Dns, &mut self.dns_ready)];
+        let mut ready: Vec<_> = ready.into_iter().chain(constraint).collect();
+        if ready.iter().any(|(_, protections)| protections.is_none()) {
             return Ok(());
-        };
-        let (ntp, dns) = (std::mem::take(ntp), std::mem::take(dns));
-        (self.ntp_ready, self.dns_ready) = (None, None);
+        }
+        let taken = ready.iter_mut().map(|(role, ready)| (role.to_string(), ready.take()));
+        let mut all: Vec<_> =
+            taken.map(|(role, protections)| (role, protections.unwrap_or_default())).collect();
         let parent = confine(&Work::Parent(self.folders()), None, &self.log)?;
-        self.tell(&ToNtp::Run(vec![
-            ("parent".to_owned(), parent),
-            (Role::Ntp.to_string(), ntp),
-            (Role::Dns.to_string(), dns),
-        ]));
+        all.insert(0, ("parent".to_owned(), parent));
+        self.tell(&ToNtp::Run(all));
         Ok(())
     }
 
@@ -375,6 +398,10 @@ impl<'a> Parent<'a> {
         let _ = self.ntp.end();
         let _ = shutdown(self.dns.channel.as_fd().as_raw_fd(), Shutdown::Both);
         let _ = self.dns.end();
+        if let Some(Constraint { process, .. }) = &mut self.constraint {
+            let _ = shutdown(process.channel.as_fd().as_raw_fd(), Shutdown::Both);
+            let _ = process.end();
+        }
         self.leave_clock();
         if let Some(path) = self.control.as_ref().filter(|_| self.has_control) {
             let _ = fs::remove_file(path);

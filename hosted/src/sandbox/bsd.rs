@@ -12,8 +12,8 @@ const EMPTY: &str = "/var/empty";
 
 pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection>, SandboxError> {
     let mut active = Vec::new();
-    if let (Some(user), Work::Ntp | Work::Dns) = (user, work) {
-        if *work == Work::Ntp {
+    if let (Some(user), Work::Ntp | Work::Dns | Work::Constraint(_)) = (user, work) {
+        if *work != Work::Dns {
             needed(Protection::Chroot, chroot(EMPTY).and_then(|()| chdir("/")))?;
             forbidden(Protection::Chroot, Path::new("/etc").metadata())?;
             active.push(Protection::Chroot);
@@ -40,6 +40,7 @@ fn pledge(work: &Work, active: &mut Vec<Protection>) -> Result<(), SandboxError>
         }
         Work::Ntp => "stdio inet unix",
         Work::Dns => "stdio rpath dns",
+        Work::Constraint(_) => "stdio inet",
     };
     needed(Protection::Pledge, pledge(promises))?;
     active.push(Protection::Pledge);

@@ -78,6 +78,17 @@ const NTP: Calls = &[
     libc::SYS_socketpair,
 ];
 
+/// Connections, and a thread for each.
+const CONSTRAINT: Calls = &[
+    libc::SYS_clone3,
+    libc::SYS_connect,
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+];
+
 /// Whatever the system's resolver and its modules do: sockets, and files to read.
 const DNS: Calls = &[
     libc::SYS_bind,
@@ -219,6 +230,7 @@ pub(super) fn restrict(work: &Work) -> Result<bool, Box<dyn std::error::Error>> 
         Work::Parent(_) => (PARENT, &[IOCTL, LOCAL]),
         Work::Ntp => (NTP, &[IOCTL, LIMITS, PRCTL, CLONE, INTERNET]),
         Work::Dns => (DNS, &[IOCTL]),
+        Work::Constraint(_) => (CONSTRAINT, &[IOCTL, PRCTL, CLONE, INTERNET]),
     };
     let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
         COMMON.iter().chain(calls).map(|&call| (call, Vec::new())).collect();

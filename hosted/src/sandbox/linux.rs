@@ -6,7 +6,7 @@ use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::sched::{CloneFlags, unshare};
@@ -27,14 +27,16 @@ const RESOLVER: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/var/run
 pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection>, SandboxError> {
     use Protection::{Capabilities, Chroot, Landlock, NoNewPrivileges, Seccomp};
     let mut active = Vec::new();
-    if *work == Work::Ntp && has(CapSet::Effective, Capability::CAP_SYS_CHROOT) {
+    if matches!(work, Work::Ntp | Work::Constraint(_))
+        && has(CapSet::Effective, Capability::CAP_SYS_CHROOT)
+    {
         needed(Chroot, empty_root())?;
         forbidden(Chroot, fs::metadata("/etc"))?;
         active.push(Chroot);
     }
     let kept = kept(work);
     drop_bounding(&kept)?;
-    if let (Some(user), Work::Ntp | Work::Dns) = (user, work) {
+    if let (Some(user), Work::Ntp | Work::Dns | Work::Constraint(_)) = (user, work) {
         user.become_it()?;
         active.push(Protection::User);
     }
@@ -42,15 +44,15 @@ pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection
     active.push(Capabilities);
     needed(NoNewPrivileges, prctl::set_no_new_privs())?;
     active.push(NoNewPrivileges);
-    if *work == Work::Dns {
-        // It may be in the midst of a lookup then. Nothing is lost where this does not work.
+    if let Work::Dns | Work::Constraint(_) = work {
+        // It may be in the midst of a question then. Nothing is lost where this does not work.
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     }
     if needed(Landlock, restrict_files(work))? {
         active.push(Landlock);
         let opened = match work {
             Work::Parent(_) => OpenOptions::new().write(true).open("/dev/null"),
-            Work::Ntp | Work::Dns => File::open("/"),
+            Work::Ntp | Work::Dns | Work::Constraint(_) => File::open("/"),
         };
         forbidden(Landlock, opened)?;
     }
@@ -78,7 +80,7 @@ fn kept(work: &Work) -> CapsHashSet {
     match work {
         // To end a child that has another user.
         Work::Parent(_) => [Capability::CAP_SYS_TIME, Capability::CAP_KILL].into_iter().collect(),
-        Work::Ntp | Work::Dns => CapsHashSet::new(),
+        Work::Ntp | Work::Dns | Work::Constraint(_) => CapsHashSet::new(),
     }
 }
 
@@ -134,6 +136,14 @@ fn restrict_files(work: &Work) -> Result<bool, landlock::RulesetError> {
             .handle_access(AccessNet::from_all(LANDLOCK))?
             .scope(Scope::from_all(LANDLOCK))?
             .create()?,
+        Work::Constraint(ports) => Ruleset::default()
+            .handle_access(all)?
+            .handle_access(AccessNet::from_all(LANDLOCK))?
+            .scope(Scope::from_all(LANDLOCK))?
+            .create()?
+            .add_rules(ports.iter().map(|port| {
+                Ok::<_, landlock::RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp))
+            }))?,
     };
     Ok(ruleset.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }

@@ -79,6 +79,8 @@ pub enum Work {
     Ntp,
     /// The dns engine's.
     Dns,
+    /// That of the process that asks HTTPS servers, at these ports.
+    Constraint(Vec<u16>),
 }
 
 /// Why a process is not confined as it should be.

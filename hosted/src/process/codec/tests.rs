@@ -8,9 +8,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::constraint::{self, Reading};
 use crate::process::message::{
-    Command, Configuration, Did, Done, Failure, Found, FromDns, FromHelper, Kept, Leap, Opened,
-    Refused, Start, ToDns, ToHelper, ToNtp, ToParent,
+    Command, Configuration, Did, Done, Failure, Found, FromConstraint, FromDns, FromHelper, Kept,
+    Leap, Opened, Refused, Start, ToConstraint, ToDns, ToHelper, ToNtp, ToParent,
 };
 use crate::resolver::{Answer, Question};
 use crate::sandbox::{Protection, User};
@@ -75,6 +76,7 @@ fn to_parent() -> impl Strategy<Value = ToParent> {
             .prop_map(|(control, protections)| ToParent::Ready { control, protections }),
         notice().prop_map(ToParent::Notice),
         kept().prop_map(ToParent::Keep),
+        Just(ToParent::Constrain),
     ]
 }
 
@@ -126,7 +128,15 @@ fn to_ntp() -> impl Strategy<Value = ToNtp> {
         proptest::result::maybe_ok(configuration(), any::<String>()).prop_map(ToNtp::Configuration),
         Just(ToNtp::Reload),
         Just(ToNtp::Stop),
+        said().prop_map(ToNtp::Constrained),
     ]
+}
+
+fn said() -> impl Strategy<Value = constraint::Answer> {
+    let reading = (any::<(IpAddr, u16)>(), rate())
+        .prop_map(|(address, offset)| Reading { address: address.into(), offset });
+    let parts = (vec(reading, 0..4), vec(any::<String>(), 0..4));
+    parts.prop_map(|(readings, failures)| constraint::Answer { readings, failures })
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -197,12 +207,28 @@ proptest! {
         protections in protections(),
         cut: prop::sample::Index,
     ) {
-        check(&ToDns::HostDns(question), cut)?;
+        check(&ToDns::HostDns(question.clone()), cut)?;
+        check(&ToHelper::HostDns(question.into()), cut)?;
+        check(&FromHelper::HostDns(Box::new(answer.clone().into())), cut)?;
         check(&FromDns::HostDns(answer.clone().into()), cut)?;
         prop_assert_eq!(Answer::from(Found::from(answer.clone())), answer);
         check(&ToHelper::Start(text, None), cut)?;
         check(&ToHelper::Stop, cut)?;
         check(&FromHelper::Ready(protections), cut)?;
+    }
+
+    #[test]
+    fn constraints(
+        addresses in vec(proptest::result::maybe_ok(vec(any::<IpAddr>(), 0..9), any::<String>()), 0..9),
+        answer in said(),
+        text: String,
+        protections in protections(),
+        cut: prop::sample::Index,
+    ) {
+        check(&ToConstraint::Start(text, None), cut)?;
+        check(&ToConstraint::Query(addresses), cut)?;
+        check(&FromConstraint::Ready(protections), cut)?;
+        check(&FromConstraint::Result(answer), cut)?;
     }
 
     #[test]
@@ -214,6 +240,8 @@ proptest! {
             check_bytes::<ToNtp>(bytes)?;
             check_bytes::<ToHelper>(bytes)?;
             check_bytes::<FromHelper>(bytes)?;
+            check_bytes::<ToConstraint>(bytes)?;
+            check_bytes::<FromConstraint>(bytes)?;
             check_bytes::<ToDns>(bytes)?;
             check_bytes::<FromDns>(bytes)?;
         }

@@ -4,8 +4,11 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::chimed::Cli;
+use crate::constraint;
 use crate::process::codec::Message;
 use crate::process::leave_terminal;
+use crate::process::message::{FromConstraint, ToConstraint};
+use crate::resolver::Answer;
 use crate::sys::fault::inject;
 
 fn texts(log: &Log) -> Vec<String> {
@@ -33,6 +36,7 @@ fn logged(act: impl FnOnce(&mut Parent<'_>, Channel<ToParent, ToNtp>)) -> Vec<St
         log: Log::in_memory(),
         ntp,
         dns,
+        constraint: None,
         service: ServiceManager::default(),
         clock: None,
         files: None,
@@ -54,7 +58,7 @@ fn what_cannot_be_had_to_start_a_child_is_told() {
         assert_eq!(texts(&log), [text]);
     }
     let (log, _fault) = (Log::in_memory(), inject(Call::Fork, Errno::EAGAIN));
-    let started = start::<ToHelper, FromHelper>(Role::Dns, pair().unwrap().0, &log);
+    let started = spawn::<ToHelper, FromHelper>(Role::Dns, None, &log);
     assert!(matches!(started, Err(ParentError::Start(Role::Dns, _))));
     assert_eq!(texts(&log), ["fatal: cannot fork"]);
     drop(_fault);
@@ -117,4 +121,41 @@ fn what_is_asked_is_answered() {
         assert_eq!(end.try_receive(), Ok(None));
     });
     assert!(lines.is_empty(), "{lines:?}");
+}
+
+/// The servers are asked when all names are known, and who was not asked has nothing to say.
+#[test]
+fn https_servers() {
+    let text = "[[constraint]]\nurl = \"https://a.example:8443/\"\n[[constraint]]\nurl = \
+                \"https://[::1]/\"\n[[constraint]]\nurl = \"https://b.example/\"\naddresses = \
+                [\"192.0.2.1\"]";
+    let config = Config::from_toml(text).unwrap();
+    let lines = logged(|parent, end| {
+        let (ours, theirs) = pair().unwrap();
+        parent.dns.channel = Channel::new(ours).unwrap();
+        let dns = Channel::<FromHelper, ToHelper>::new(theirs).unwrap();
+        let (process, its) = process(Role::Constraint, "true");
+        parent.constraint = Some(Constraint::new(process, config.constraints));
+        end.send(&ToParent::Constrain).unwrap();
+        end.send(&ToParent::Constrain).unwrap();
+        parent.serve_ntp().unwrap();
+        let Ok(ToHelper::HostDns(question)) = dns.receive() else { panic!("no question") };
+        assert_eq!((question.name.as_str(), question.port), ("a.example", 8_443));
+        assert_eq!(dns.try_receive(), Ok(None), "one is asked for once");
+        assert_eq!(its.try_receive(), Ok(None), "a name is not known yet");
+        let found = |id| Answer { id, outcome: Ok(["192.0.2.9:1".parse().unwrap()].into()) };
+        for id in [1, 9, 0] {
+            parent.constraint.as_mut().unwrap().resolved(found(id));
+        }
+        let ips = ["192.0.2.9", "::1", "192.0.2.1"].map(|ip| Ok(vec![ip.parse().unwrap()]));
+        assert_eq!(its.receive(), Ok(ToConstraint::Query(ips.into())));
+        let answer = constraint::Answer { readings: Vec::new(), failures: vec!["no".into()] };
+        its.send(&FromConstraint::Result(answer.clone())).unwrap();
+        parent.serve_constraint().unwrap();
+        assert_eq!(end.receive(), Ok(ToNtp::Constrained(answer.clone())));
+        its.send(&FromConstraint::Result(answer)).unwrap();
+        let outcome = parent.serve_constraint();
+        assert!(matches!(outcome, Err(ParentError::Senseless(Role::Constraint, _))));
+    });
+    assert_eq!(lines, ["invalid IMSG_CONSTRAINT_RESULT received"]);
 }

@@ -15,7 +15,7 @@
 //! - [`cli`]: the command lines.
 //! - [`service`]: what systemd is told.
 //! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`], [`mod@bench`]: what `chimectl`
-//!   does without it.
+//!   does without it. [`mod@watch`], [`table`]: how it shows what `chimed` says.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!
 //! # Dependencies
@@ -30,6 +30,7 @@
 //!   and `webpki-roots`: HTTPS. `httpdate`: its dates.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
+//! - `ratatui`: the live view of `chimectl watch`.
 //! - `thiserror`, `anyhow`: errors of the library and of its programs.
 
 #![deny(unsafe_code)]
@@ -55,3 +56,5 @@ pub mod serve;
 pub mod service;
 pub mod state;
 pub mod sys;
+pub mod table;
+pub mod watch;

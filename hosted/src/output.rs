@@ -10,12 +10,21 @@ use anstyle::AnsiColor;
 /// # Errors
 /// It cannot be written.
 pub fn print(text: &str) -> io::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// As [`print`]; says whether its reader wants more.
+///
+/// # Errors
+/// It cannot be written.
+pub fn print_on(text: &str) -> io::Result<bool> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
         }
-        _ => Ok(()),
     }
 }
 

@@ -19,9 +19,11 @@ use super::{SOON, chimectl, neutral};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-const STATUS_ROWS: [&str; 15] = [
+const STATUS_ROWS: [&str; 17] = [
     "clock",
     "disciplined",
+    "time from",
+    "last known good",
     "peers",
     "offset",
     "error bound",
@@ -37,7 +39,7 @@ const STATUS_ROWS: [&str; 15] = [
     "served",
 ];
 
-const TRACKING_ROWS: [&str; 11] = [
+const TRACKING_ROWS: [&str; 13] = [
     "reference",
     "stratum",
     "last update",
@@ -49,9 +51,13 @@ const TRACKING_ROWS: [&str; 11] = [
     "error bound",
     "likely error",
     "leap second",
+    "time from",
+    "last known good",
 ];
 
-const TRACKING_KEYS: [&str; 12] = [
+const TRACKING_KEYS: [&str; 14] = [
+    "floor",
+    "time_status",
     "age",
     "error_bound",
     "frequency",
@@ -66,7 +72,9 @@ const TRACKING_KEYS: [&str; 12] = [
     "synced",
 ];
 
-const STATUS_KEYS: [&str; 26] = [
+const STATUS_KEYS: [&str; 28] = [
+    "floor",
+    "time_status",
     "age",
     "clock",
     "clock_error",
@@ -127,6 +135,8 @@ pub(crate) fn status() -> Result<()> {
     ensure!(value(&rows, "stratum")? == "16" && value(&rows, "reference")? == "INIT", "{rows:?}");
     ensure!(value(&rows, "leap second")? == "unsynchronised", "{rows:?}");
     ensure!(value(&rows, "error bound")? == "-", "{rows:?}");
+    ensure!(value(&rows, "time from")? == "nowhere that is known of", "{rows:?}");
+    ensure!(value(&rows, "last known good")? == "-", "{rows:?}");
 
     chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
     let rows = self::rows(&show(&chimed, &["status"])?)?;
@@ -135,6 +145,7 @@ pub(crate) fn status() -> Result<()> {
     for (name, expected) in [
         ("clock", "synced"),
         ("disciplined", "software"),
+        ("time from", "sources that answer"),
         ("peers", "1 of 1 valid"),
         ("stratum", "2"),
         ("reference", "127.0.0.1"),

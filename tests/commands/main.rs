@@ -25,6 +25,7 @@ mod serving;
 mod state;
 mod usage;
 mod waiting;
+mod watch;
 mod workers;
 
 use std::path::PathBuf;
@@ -68,6 +69,10 @@ fn main() -> Result<()> {
         trial("control::tracking", &[], control::tracking),
         trial("waiting::synced", &[], waiting::synced),
         trial("waiting::too_long", &[], waiting::too_long),
+        trial("watch::live", &[], watch::live),
+        trial("watch::ending", &[], watch::ending),
+        trial("watch::lost", &[], watch::lost),
+        trial("watch::without_a_terminal", &[], watch::without_a_terminal),
         trial("waiting::in_vain", &[], waiting::in_vain),
         trial("control::nobody_there", &[], control::nobody_there),
         trial("control::somebody_else", &[], control::somebody_else),

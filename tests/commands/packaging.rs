@@ -19,7 +19,7 @@ const CONFIGURATION: &str = include_str!("../../hosted/man/chimed.toml.5");
 pub(crate) fn pages() -> Result<()> {
     let folder = written()?;
     let man = folder.path().join("man");
-    for page in ["man8/chimed-query.8", "man8/chimectl-kernel-set.8", "man8/chimectl-wait.8"] {
+    for page in ["man8/chimed-query.8", "man8/chimectl-kernel-set.8", "man8/chimectl-watch.8"] {
         ensure!(man.join(page).exists(), "no {page}");
     }
     let mut count = 0;

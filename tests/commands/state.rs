@@ -41,7 +41,9 @@ fn learns(start: impl Fn(&str) -> Result<Chimed>) -> Result<()> {
     // Nobody answers any more: all that is known of the frequency was kept.
     drop(fake);
     let second = start(&configuration)?;
-    let frequency = second.status()?.number("frequency")?;
+    let status = second.status()?;
+    ensure!(floor.trim_end().ends_with(status.text("floor")?), "{floor:?}, not {status:?}");
+    let frequency = status.number("frequency")?;
     ensure!((frequency - kept[0]).abs() < 1e-3, "{frequency}, not {}", kept[0]);
     Ok(())
 }

@@ -32,6 +32,7 @@ pub mod namespace;
 pub mod peers;
 pub mod process;
 pub mod sim;
+pub mod terminal;
 pub mod timex;
 pub mod trial;
 mod wait;

@@ -82,7 +82,8 @@ impl Process {
     /// # Errors
     /// If it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
-        let mut process = Self::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Self::spawn(command)?;
         if let Some(output) = process.child.stdout.take() {
             process.transcript.follow(output);
         }
@@ -99,18 +100,15 @@ impl Process {
     /// If it cannot be started.
     pub fn start_on_terminal(command: &mut Command) -> Result<Self> {
         let terminal = openpty(None, None).context("no terminal")?;
-        command.stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
+        command.stdin(Stdio::piped()).stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
         let process = Self::spawn(command)?;
         process.transcript.follow(File::from(terminal.master));
         Ok(process)
     }
 
-    fn spawn(command: &mut Command) -> Result<Self> {
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
         let name = name(command.get_program());
-        let child = command
-            .stdin(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let transcript = Transcript::default();
         let title = format!("{name} [{}]", child.id());
         STARTED.with_borrow_mut(|started| started.push((title, transcript.clone())));
@@ -218,7 +216,8 @@ pub fn finish_onto(
     stdout: impl Into<Stdio>,
     limit: Duration,
 ) -> Result<Ended> {
-    let mut process = Process::spawn(command.stdout(stdout).stderr(Stdio::piped()))?;
+    let command = command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
+    let mut process = Process::spawn(command)?;
     drop(process.stdin());
     let stdout = process.child.stdout.take().map(read_all);
     let stderr = process.child.stderr.take().map(read_all);

@@ -12,7 +12,8 @@ use truechimer::cli::chimectl::{Action, Cli, Question};
 use truechimer::config::{Config, Detail, Loaded};
 use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow, wait};
 use truechimer::kernel::{Kernel, KernelError};
-use truechimer::{log, output, sys};
+use truechimer::table::{self, HEADINGS, seconds};
+use truechimer::{log, output, sys, watch};
 
 /// How a command line that makes no sense ends; clap's own.
 const USAGE: u8 = 2;
@@ -35,6 +36,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Status => answer(cli, Command::Status)?,
         Question::Tracking => tracking(cli)?,
         Question::Peers => answer(cli, Command::Peers)?,
+        Question::Watch { interval } => return Ok(watch::watch(&cli.socket, *interval, cli.json)?),
         Question::Server => answer(cli, Command::Server)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
@@ -70,7 +72,9 @@ fn follow_log(cli: &Cli) -> anyhow::Result<()> {
             true => lines.iter().map(|line| Ok(serde_json::to_string(line)? + "\n")).collect(),
             false => anyhow::Ok(show_log(&lines)),
         };
-        output::print(&text?)?;
+        if !output::print_on(&text?)? {
+            break;
+        }
     }
     Ok(())
 }
@@ -142,18 +146,20 @@ fn show_status(status: &Status) -> String {
     };
     let by = if status.discipline == "kernel" { ", by its own loop" } else { "" };
     row("disciplined", &format_args!("{}{by}{watched}", status.clock));
+    row("time from", &time_from(status));
+    row("last known good", &status.floor.as_deref().unwrap_or("-"));
     row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
-    row("offset", &micros(status.offset));
-    row("error bound", &micros(status.error_bound));
-    row("likely error", &micros(status.likely_error));
+    row("offset", &seconds(status.offset));
+    row("error bound", &seconds(status.error_bound));
+    row("likely error", &seconds(status.likely_error));
     row("frequency", &format_args!("{:+.3} ppm", status.frequency));
     row("stratum", &status.stratum);
     row("reference", &status.reference);
-    row("root delay", &micros(Some(status.root_delay)));
-    row("root dispersion", &micros(Some(status.root_dispersion)));
+    row("root delay", &seconds(Some(status.root_delay)));
+    row("root dispersion", &seconds(Some(status.root_dispersion)));
     row("leap second", &status.leap);
     if let Some(error) = status.clock_error {
-        row("to host clock", &micros(Some(error)));
+        row("to host clock", &seconds(Some(error)));
     }
     for (process, protections) in &status.protections {
         row(process, &protections.join(", "));
@@ -165,6 +171,19 @@ fn show_status(status: &Status) -> String {
     text
 }
 
+/// Where the clock's time comes from, in words.
+fn time_from(status: &Status) -> &str {
+    match status.time_status.as_str() {
+        "unknown" => "nowhere that is known of",
+        "floor" => "the last time known to be right",
+        "rtc" => "the real-time clock",
+        "unsynced" => "sources that doubt it still",
+        "holdover" => "sources that no longer answer",
+        "synced" => "sources that answer",
+        other => other,
+    }
+}
+
 fn tracking(cli: &Cli) -> anyhow::Result<String> {
     let Answer::Status(status) = ask(&cli.socket, Command::Status)? else {
         anyhow::bail!("chimed did not say how it is");
@@ -172,6 +191,8 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
     if cli.json {
         let tracking = serde_json::json!({
             "synced": status.synced,
+            "time_status": status.time_status,
+            "floor": status.floor,
             "reference": status.reference,
             "stratum": status.stratum,
             "age": status.age,
@@ -187,18 +208,21 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
         return Ok(serde_json::to_string_pretty(&tracking)? + "\n");
     }
     let known = |value: Option<f64>, unit| value.map_or("-".into(), |v| format!("{v:.3} {unit}"));
-    let rows: [(&str, &dyn Display); 11] = [
+    let time_from = time_from(&status);
+    let rows: [(&str, &dyn Display); 13] = [
         ("reference", &status.reference),
         ("stratum", &status.stratum),
         ("last update", &known(status.age, "s ago")),
-        ("offset", &micros(status.offset)),
+        ("offset", &seconds(status.offset)),
         ("frequency", &format_args!("{:+.3} ppm", status.frequency)),
         ("skew", &known(status.skew, "ppm")),
-        ("root delay", &micros(Some(status.root_delay))),
-        ("root dispersion", &micros(Some(status.root_dispersion))),
-        ("error bound", &micros(status.error_bound)),
-        ("likely error", &micros(status.likely_error)),
+        ("root delay", &seconds(Some(status.root_delay))),
+        ("root dispersion", &seconds(Some(status.root_dispersion))),
+        ("error bound", &seconds(status.error_bound)),
+        ("likely error", &seconds(status.likely_error)),
         ("leap second", &status.leap),
+        ("time from", &time_from),
+        ("last known good", &status.floor.as_deref().unwrap_or("-")),
     ];
     let heading = AnsiColor::BrightBlack.on_default();
     let row =
@@ -207,26 +231,22 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
 }
 
 fn show_peers(peers: &[Peer]) -> String {
-    let names: Vec<_> = peers.iter().map(peer_name).collect();
-    let width = names.iter().map(String::len).max().unwrap_or_default().max(20);
+    let rows: Vec<_> = peers.iter().map(table::cells).collect();
+    let name = rows.iter().map(|[name, ..]| name.len()).max().unwrap_or_default();
+    let line = |cells: &[String; 9]| {
+        let mut line = String::new();
+        for (place, (cell, width)) in cells.iter().zip(table::WIDTHS).enumerate() {
+            line += &match place {
+                0 => format!("{cell:<0$}", width.max(name)),
+                1 | 2 => format!(" {cell:<width$}"),
+                _ => format!(" {cell:>width$}"),
+            };
+        }
+        line
+    };
     let heading = AnsiColor::BrightBlack.on_default();
-    let mut text = format!(
-        "{heading}{:<width$} {:<14} {:<12} {:>3} {:>8} {:>7} {:>16} {:>13} {:>11}{heading:#}\n",
-        "peer", "standing", "options", "st", "reach", "poll", "offset", "delay", "used/sent"
-    );
-    for (peer, name) in peers.iter().zip(names) {
-        text += &format!(
-            "{name:<width$} {:<14} {:<12} {:>3} {:08b} {:>7} {:>16} {:>13} {:>11}\n",
-            peer.standing,
-            if peer.options.is_empty() { "-".into() } else { peer.options.join(",") },
-            peer.stratum.map_or("-".into(), |stratum| stratum.to_string()),
-            peer.reach,
-            format!("{} s", (peer.interval * 10.0).round() / 10.0),
-            micros(peer.offset),
-            micros(peer.delay),
-            format!("{}/{}", peer.used, peer.sent),
-        );
-    }
+    let mut text = format!("{heading}{}{heading:#}\n", line(&HEADINGS.map(str::to_owned)));
+    rows.iter().for_each(|row| text += &(line(row) + "\n"));
     text
 }
 
@@ -236,21 +256,4 @@ fn show_log(lines: &[LogLine]) -> String {
         format!("{} {style}{:<8}{style:#} {}\n", line.time, line.level, line.text)
     };
     lines.iter().map(show).collect()
-}
-
-fn peer_name(peer: &Peer) -> String {
-    let address = peer.address.as_deref().unwrap_or("not resolved");
-    match (&peer.name, peer.port) {
-        (name, Some(port)) if name == address => format!("{name}:{port}"),
-        (name, _) => format!("{name} ({address})"),
-    }
-}
-
-/// Seconds as people read them.
-fn micros(secs: Option<f64>) -> String {
-    match secs {
-        None => "-".into(),
-        Some(secs) if secs.abs() < 0.01 => format!("{:.3} us", secs * 1e6),
-        Some(secs) => format!("{secs:.6} s"),
-    }
 }

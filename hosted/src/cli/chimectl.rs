@@ -1,5 +1,6 @@
 //! The command line of `chimectl`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use crate::control::Until;
 use crate::kernel;
 use crate::query::Target;
 
+/// Between two looks of `watch`.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
 /// The longest `wait` with an end.
 const LONGEST_WAIT: Duration = Duration::from_secs(1_000_000);
 
@@ -43,6 +46,16 @@ pub enum Question {
     Tracking,
     /// What is known of each peer
     Peers,
+    /// Watch the clock and its peers: a table and graphs of offset and error bound
+    ///
+    /// On a terminal until q, Ctrl-C or a signal; up and down show other peers. Where standard input
+    /// or output is no terminal: a line each time; with --json an object in a line of its own, of
+    /// time, status and peers.
+    Watch {
+        /// How often to look, in seconds
+        #[arg(short, long, value_name = "SECONDS", default_value = "2", value_parser = interval)]
+        interval: Duration,
+    },
     /// What was served to whom: counts by reason and version, rates, latency, top clients
     ///
     /// Rates are averages since somebody asked last, or since the start. Latency is from the
@@ -167,6 +180,13 @@ fn word(text: &str) -> Result<(String, String), &'static str> {
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let duration = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-    duration.filter(|wait| *wait <= LONGEST_WAIT).ok_or("0 to 1000000 are allowed")
+    duration(text).filter(|wait| *wait <= LONGEST_WAIT).ok_or("0 to 1000000 are allowed")
+}
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    duration(text).filter(|every| INTERVALS.contains(every)).ok_or("0.1 to 3600 are allowed")
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok())
 }

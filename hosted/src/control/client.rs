@@ -72,7 +72,7 @@ pub fn ask(path: &Path, command: Command) -> Result<Answer, ClientError> {
 }
 
 /// As [`ask`], but the daemon may take no longer than `patience`, if that is less than usual.
-pub(super) fn ask_within(
+pub(crate) fn ask_within(
     patience: Duration,
     path: &Path,
     command: Command,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::query::Target;
 
+pub(crate) use client::ask_within;
 pub use client::{ClientError, ask, follow};
 pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
@@ -88,6 +89,12 @@ pub enum Answer {
 pub struct Status {
     /// Whether the clock is synchronised to a source.
     pub synced: bool,
+    /// Where the clock's time comes from: `unknown`, `floor`, `rtc`, `unsynced` (sources that doubt
+    /// it), `holdover` (sources that no longer answer) or `synced`.
+    pub time_status: String,
+    /// The last time that is known to have been right, in UTC: kept for the next start, at most once
+    /// an hour.
+    pub floor: Option<String>,
     /// Which clock: `kernel` or `software`.
     pub clock: String,
     /// What takes offsets away at the moment: `native`, or `kernel` for the clock's own loop.

@@ -327,7 +327,7 @@ impl Daemon {
     fn serve_control(&mut self) {
         let Some(control) = &mut self.control else { return };
         let (polls, uptime) = (self.polls, self.started.elapsed());
-        let protections = &self.protections;
+        let (protections, floor) = (&self.protections, self.keeper.floor());
         let mut outputs = Vec::new();
         let mut parts = Parts {
             node: &mut self.node,
@@ -360,7 +360,8 @@ impl Daemon {
                 // The control socket answers itself what is asked of the log.
                 Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
                     let (node, names) = (&*parts.node, &*parts.names);
-                    let reporter = status::Reporter { node, names, protections, polls, uptime };
+                    let reporter =
+                        status::Reporter { node, names, floor, protections, polls, uptime };
                     return match command {
                         Command::Peers => Answer::Peers(reporter.peers(now)),
                         _ => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use truechimer_core::config::{DisciplineMode, MAX_STRATUM, SelectOptions};
 use truechimer_core::io::StampSource;
 use truechimer_core::server::{Counters, Refusal};
-use truechimer_core::units::{FreqOffset, Now, Span};
+use truechimer_core::units::{FreqOffset, Now, Span, WallTime};
 use truechimer_core::wire::LeapIndicator;
 use truechimer_core::{PeerSnapshot, Reject};
 
@@ -19,6 +19,7 @@ use crate::control::{Peer, Status};
 pub(super) struct Reporter<'a> {
     pub(super) node: &'a DaemonNode,
     pub(super) names: &'a Names,
+    pub(super) floor: Option<WallTime>,
     pub(super) protections: &'a BTreeMap<String, Vec<String>>,
     pub(super) polls: u64,
     pub(super) uptime: Duration,
@@ -35,6 +36,8 @@ impl Reporter<'_> {
         let system = &snapshot.system;
         Status {
             synced: snapshot.synced,
+            time_status: snapshot.quality.status.name().into(),
+            floor: self.floor.map(|floor| floor.to_string()),
             clock: match self.node.clock {
                 HostClock::Kernel(_) | HostClock::Remote(_) => "kernel".into(),
                 HostClock::Software(_) => "software".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use truechimer_core::event::Event;
 use truechimer_core::holdover::State;
+use truechimer_core::units::WallTime;
 
 use crate::config::{Config, Loaded, Origin};
 use crate::log::Log;
@@ -45,9 +46,9 @@ impl Superior {
         match self {
             Self::Operator(_) => {
                 let (files, state) = state::open(config, log);
-                (Keeper::Files(files), state)
+                (Keeper::new(Place::Files(files), &state), state)
             }
-            Self::Parent(link, kept) => (Keeper::Parent(Arc::clone(link)), *kept),
+            Self::Parent(link, kept) => (Keeper::new(Place::Parent(Arc::clone(link)), kept), *kept),
         }
     }
 
@@ -89,20 +90,36 @@ impl Superior {
     }
 }
 
-/// Who keeps what is known for the next start.
+/// Keeps what is known for the next start.
 #[derive(Debug)]
-pub(super) enum Keeper {
-    /// This process, if anybody.
+pub(super) struct Keeper {
+    place: Place,
+    /// The last time that is known to have been right.
+    floor: Option<WallTime>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// With this process, if anywhere.
     Files(Option<StateFiles>),
     Parent(Arc<Link>),
 }
 
 impl Keeper {
+    const fn new(place: Place, kept: &State) -> Self {
+        Self { place, floor: kept.floor }
+    }
+
+    pub(super) const fn floor(&self) -> Option<WallTime> {
+        self.floor
+    }
+
     pub(super) fn keep(&mut self, state: &State, log: &Log) {
-        match self {
-            Self::Files(Some(files)) => files.save(state, log),
-            Self::Files(None) => {}
-            Self::Parent(link) => link.keep(state),
+        self.floor = state.floor.or(self.floor);
+        match &mut self.place {
+            Place::Files(Some(files)) => files.save(state, log),
+            Place::Files(None) => {}
+            Place::Parent(link) => link.keep(state),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-pub use crate::discipline::{LeapList, LeapPlan};
+pub use crate::discipline::{LeapList, LeapPlan, LeapSource};
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// What is to be done to the clock.

@@ -9,7 +9,7 @@
 //! - [`config`]: the configuration: its file, or OpenNTPD's, and what goes before it.
 //! - [`serve`]: the server's tables, and the workers that serve beside the engine's thread.
 //! - [`control`]: the control socket, both ends. [`resolver`]: names and who looks them up.
-//!   [`constraint`]: what time HTTPS servers say it is.
+//!   [`constraint`]: what time HTTPS servers say it is. [`leap`]: the list of leap seconds.
 //! - [`log`]: messages on standard error, to syslog or to the journal, and in memory. [`output`]:
 //!   results on standard output.
 //! - [`cli`]: the command lines.
@@ -28,6 +28,7 @@
 //! - `glob`: patterns in `include`.
 //! - `rustls`, with RustCrypto's algorithms, which compile for every target without another compiler,
 //!   and `webpki-roots`: HTTPS. `httpdate`: its dates.
+//! - `sha1`: that of the list of leap seconds.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
 //! - `ratatui`: the live view of `chimectl watch`.
@@ -45,6 +46,7 @@ pub mod daemon;
 pub mod demo;
 pub mod entropy;
 pub mod kernel;
+pub mod leap;
 pub mod log;
 pub mod net;
 pub mod output;

@@ -19,7 +19,7 @@ use super::{SOON, chimectl, neutral};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-const STATUS_ROWS: [&str; 17] = [
+const STATUS_ROWS: [&str; 18] = [
     "clock",
     "disciplined",
     "time from",
@@ -34,12 +34,13 @@ const STATUS_ROWS: [&str; 17] = [
     "root delay",
     "root dispersion",
     "leap second",
+    "leap source",
     "to host clock",
     "serving on",
     "served",
 ];
 
-const TRACKING_ROWS: [&str; 13] = [
+const TRACKING_ROWS: [&str; 14] = [
     "reference",
     "stratum",
     "last update",
@@ -51,17 +52,20 @@ const TRACKING_ROWS: [&str; 13] = [
     "error bound",
     "likely error",
     "leap second",
+    "leap source",
     "time from",
     "last known good",
 ];
 
-const TRACKING_KEYS: [&str; 14] = [
+const TRACKING_KEYS: [&str; 16] = [
     "floor",
     "time_status",
     "age",
     "error_bound",
     "frequency",
     "leap",
+    "leap_source",
+    "tai",
     "likely_error",
     "offset",
     "reference",
@@ -72,7 +76,7 @@ const TRACKING_KEYS: [&str; 14] = [
     "synced",
 ];
 
-const STATUS_KEYS: [&str; 28] = [
+const STATUS_KEYS: [&str; 30] = [
     "floor",
     "time_status",
     "age",
@@ -85,6 +89,8 @@ const STATUS_KEYS: [&str; 28] = [
     "frequency",
     "held",
     "leap",
+    "leap_source",
+    "tai",
     "listening",
     "offset",
     "answers",

@@ -11,6 +11,7 @@ mod discipline;
 mod ending;
 mod filter;
 mod kernel;
+mod leap;
 mod log;
 mod messages;
 mod names;
@@ -126,6 +127,9 @@ fn main() -> Result<()> {
         trial("privilege::all_only_watch", &[Need::Namespace], privilege::all_only_watch),
         trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
         trial("privilege::one_socket", &[], privilege::one_socket),
+        trial("leap::lists", &[], leap::lists),
+        trial("leap::lists_separated", &[], leap::lists_separated),
+        trial("leap::missing", &[], leap::missing),
         trial("processes::together", &[], processes::together),
         trial("processes::reloaded", &[], processes::reloaded),
         trial("processes::ended_in_order", &[], processes::ended_in_order),

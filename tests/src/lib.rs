@@ -27,6 +27,7 @@ pub mod fake;
 pub mod footprint;
 pub mod guest;
 pub mod https;
+pub mod leap;
 pub mod names;
 pub mod namespace;
 pub mod peers;

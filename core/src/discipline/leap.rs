@@ -8,6 +8,8 @@
 //! shows corrected for its rate, so it goes back with the clock as the sources' time does, and no
 //! estimate is disturbed.
 
+use core::fmt;
+
 use crate::config::LeapMode;
 use crate::server::LeapSecond;
 use crate::timex::Status;
@@ -29,6 +31,25 @@ pub struct LeapList {
     pub tai: i32,
     /// From then on there may be others.
     pub expires: WallTime,
+}
+
+/// Who knows whether a leap second is coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LeapSource {
+    /// A list that has not expired.
+    List,
+    /// The majority of the sources that are followed.
+    Sources,
+}
+
+impl fmt::Display for LeapSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::List => "list",
+            Self::Sources => "sources",
+        })
+    }
 }
 
 /// What the clock is to do at the end of the day, and what TAI is.
@@ -88,6 +109,11 @@ impl Leaps {
     /// The list, if it is of any use.
     fn list(&self, time: WallTime) -> Option<&LeapList> {
         self.list.as_ref().filter(|list| time < list.expires)
+    }
+
+    /// Who is asked.
+    pub fn source(&self, time: WallTime) -> LeapSource {
+        if self.list(time).is_some() { LeapSource::List } else { LeapSource::Sources }
     }
 
     /// The next one, whenever it is.

@@ -15,7 +15,7 @@ mod panic;
 mod twin;
 
 pub use free_run::FreeRun;
-pub use leap::{LeapList, LeapPlan};
+pub use leap::{LeapList, LeapPlan, LeapSource};
 
 use self::command::Awaited;
 use self::jump::{Jump, Watch};

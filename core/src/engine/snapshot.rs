@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::steer::candidate;
 use super::{Associate, Engine};
+use crate::clock::LeapSource;
 use crate::config::{DisciplineMode, SelectOptions};
 use crate::estimate::Estimate;
 use crate::holdover::Quality;
@@ -21,6 +22,10 @@ pub struct Snapshot<'a> {
     time: WallTime,
     /// What is told to clients.
     pub system: SystemState,
+    /// Who knows of leap seconds.
+    pub leap_source: LeapSource,
+    /// TAI − UTC, s, if a list says so.
+    pub tai: Option<i32>,
     /// Whether the clock is synchronised to a source.
     pub synced: bool,
     /// By how much the clock is behind what the sources say, once they have.
@@ -121,6 +126,8 @@ impl<const PEERS: usize> Engine<PEERS> {
             peers: &self.peers,
             time: self.discipline.free_run(now.wall),
             system: self.system(now),
+            leap_source: self.discipline.leaps.source(now.wall),
+            tai: self.discipline.leaps.tai(now.wall),
             synced: self.sync.is_synced(),
             offset,
             controlled: self.discipline.is_controlling(),

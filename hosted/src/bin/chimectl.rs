@@ -158,6 +158,7 @@ fn show_status(status: &Status) -> String {
     row("root delay", &seconds(Some(status.root_delay)));
     row("root dispersion", &seconds(Some(status.root_dispersion)));
     row("leap second", &status.leap);
+    row("leap source", &leap_source(status));
     if let Some(error) = status.clock_error {
         row("to host clock", &seconds(Some(error)));
     }
@@ -184,6 +185,12 @@ fn time_from(status: &Status) -> &str {
     }
 }
 
+/// Who knows of leap seconds, and TAI.
+fn leap_source(Status { leap_source, tai, .. }: &Status) -> String {
+    let tai = tai.map_or(String::new(), |tai| format!(", TAI - UTC {tai} s"));
+    format!("{leap_source}{tai}")
+}
+
 fn tracking(cli: &Cli) -> anyhow::Result<String> {
     let Answer::Status(status) = ask(&cli.socket, Command::Status)? else {
         anyhow::bail!("chimed did not say how it is");
@@ -204,12 +211,14 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
             "error_bound": status.error_bound,
             "likely_error": status.likely_error,
             "leap": status.leap,
+            "leap_source": status.leap_source,
+            "tai": status.tai,
         });
         return Ok(serde_json::to_string_pretty(&tracking)? + "\n");
     }
     let known = |value: Option<f64>, unit| value.map_or("-".into(), |v| format!("{v:.3} {unit}"));
     let time_from = time_from(&status);
-    let rows: [(&str, &dyn Display); 13] = [
+    let rows: [(&str, &dyn Display); 14] = [
         ("reference", &status.reference),
         ("stratum", &status.stratum),
         ("last update", &known(status.age, "s ago")),
@@ -221,6 +230,7 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
         ("error bound", &seconds(status.error_bound)),
         ("likely error", &seconds(status.likely_error)),
         ("leap second", &status.leap),
+        ("leap source", &leap_source(&status)),
         ("time from", &time_from),
         ("last known good", &status.floor.as_deref().unwrap_or("-")),
     ];

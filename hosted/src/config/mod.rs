@@ -73,6 +73,8 @@ pub struct Config {
     pub discipline: DisciplineMode,
     /// Who makes leap seconds.
     pub leap: LeapMode,
+    /// The file of the leap seconds that are known, if one is to be heeded.
+    pub leap_list: Option<PathBuf>,
     /// The folder of what is kept for the next start, if anything is.
     pub state: Option<PathBuf>,
     /// The path of the control socket, if there is to be one.
@@ -171,6 +173,7 @@ impl Default for Config {
             clock: ClockKind::default(),
             discipline: engine.discipline,
             leap: engine.leap,
+            leap_list: Some(crate::leap::DEFAULT.into()),
             state: Self::default_state(ClockKind::Kernel),
             control: Some(DEFAULT_CONTROL.into()),
             user: Some(DEFAULT_USER.to_owned()),

@@ -50,6 +50,7 @@ struct File {
     clock: Option<Spanned<String>>,
     discipline: Option<Spanned<String>>,
     leap: Option<Spanned<String>>,
+    leap_list: Option<String>,
     state: Option<String>,
     control: Option<String>,
     user: Option<String>,
@@ -172,6 +173,9 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     }
     if let Some(leap) = &file.leap {
         config.leap = source.leap(leap)?;
+    }
+    if let Some(path) = file.leap_list {
+        config.leap_list = (!path.is_empty()).then(|| path.into());
     }
     config.state = match file.state {
         Some(path) => (!path.is_empty()).then(|| path.into()),

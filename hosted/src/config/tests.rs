@@ -7,6 +7,7 @@ const FULL: &str = r#"
 clock = "software"
 discipline = "kernel"
 leap = "slew"
+leap_list = "/tmp/leap-seconds.list"
 state = "/tmp/state"
 control = ""
 user = "nobody"
@@ -88,6 +89,7 @@ fn every_key() {
         clock: ClockKind::Software,
         discipline: DisciplineMode::Kernel,
         leap: LeapMode::Slew,
+        leap_list: Some("/tmp/leap-seconds.list".into()),
         state: Some("/tmp/state".into()),
         control: None,
         user: Some("nobody".to_owned()),

@@ -109,6 +109,10 @@ pub struct Status {
     pub reference: String,
     /// What clients are told of leap seconds.
     pub leap: String,
+    /// Who knows of leap seconds: `list` or `sources`.
+    pub leap_source: String,
+    /// TAI − UTC, in seconds, by the list of leap seconds.
+    pub tai: Option<i32>,
     /// By how much the clock is behind its sources, in seconds.
     pub offset: Option<f64>,
     /// The rate at which the clock is kept, in ppm.

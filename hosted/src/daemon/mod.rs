@@ -5,6 +5,7 @@
 
 mod clock;
 mod constraint;
+mod leap;
 mod lookups;
 mod reload;
 mod resolve;
@@ -47,6 +48,7 @@ use crate::sys::fault::{Call, fault};
 
 use self::clock::open_clock;
 use self::constraint::Constraint;
+use self::leap::LeapSeconds;
 use self::lookups::Lookups;
 use self::reload::Parts;
 use self::resolve::{Entry, Names};
@@ -105,6 +107,7 @@ pub struct Daemon {
     keeper: Keeper,
     lookups: Lookups,
     constraint: Constraint,
+    leaps: LeapSeconds,
     control: Option<Control>,
     log: Log,
     /// Of each process, by its name.
@@ -171,6 +174,7 @@ impl Daemon {
             keeper,
             lookups: Lookups::default(),
             constraint: Constraint::default(),
+            leaps: LeapSeconds::default(),
             control,
             log,
             protections: BTreeMap::new(),
@@ -251,6 +255,7 @@ impl Daemon {
         }
         self.log.tell_suppressed();
         self.look_up();
+        self.tend_leap_seconds();
         if let Some(control) = &mut self.control {
             control.tell_followers(&self.log);
         }
@@ -309,37 +314,38 @@ impl Daemon {
 
     fn reload(&mut self) {
         let mut outputs = Vec::new();
+        let (mut parts, _) = self.parts(&mut outputs);
         // It is logged, and nobody waits for an answer.
-        let _ = Parts {
-            node: &mut self.node,
-            serving: &mut self.serving,
-            names: &mut self.names,
-            lookups: &mut self.lookups,
-            config: &mut self.config,
-            superior: &self.superior,
-            log: &self.log,
-            outputs: &mut outputs,
-        }
-        .reload();
+        let _ = parts.reload();
         self.take(outputs);
     }
 
-    fn serve_control(&mut self) {
-        let Some(control) = &mut self.control else { return };
-        let (polls, uptime) = (self.polls, self.started.elapsed());
-        let (protections, floor) = (&self.protections, self.keeper.floor());
-        let mut outputs = Vec::new();
-        let mut parts = Parts {
+    /// What follows the configuration, and what it is told by.
+    fn parts<'a>(
+        &'a mut self,
+        outputs: &'a mut Vec<Output>,
+    ) -> (Parts<'a>, Option<&'a mut Control>) {
+        let parts = Parts {
             node: &mut self.node,
             serving: &mut self.serving,
             names: &mut self.names,
             lookups: &mut self.lookups,
+            leaps: &mut self.leaps,
             config: &mut self.config,
             superior: &self.superior,
             log: &self.log,
-            outputs: &mut outputs,
+            protections: &self.protections,
+            outputs,
         };
-        control.serve(&self.log, |command| {
+        (parts, self.control.as_mut())
+    }
+
+    fn serve_control(&mut self) {
+        let (polls, uptime, floor) = (self.polls, self.started.elapsed(), self.keeper.floor());
+        let mut outputs = Vec::new();
+        let (mut parts, Some(control)) = self.parts(&mut outputs) else { return };
+        let protections = parts.protections;
+        control.serve(parts.log, |command| {
             let now = parts.node.clock.now();
             let request = match command {
                 Command::Reload => return parts.reload().into(),

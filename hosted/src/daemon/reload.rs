@@ -3,6 +3,8 @@
 //! Peers that are in both stay, with all that is known of them, and are asked as the new one says.
 //! Those that the operator added stay too, and come back to the configuration if it names them.
 
+use std::collections::BTreeMap;
+
 use nix::errno::Errno;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
@@ -10,6 +12,7 @@ use truechimer_core::io::Output;
 use truechimer_core::units::{FreqOffset, Now};
 use truechimer_core::{Engine, PeerId};
 
+use super::leap::LeapSeconds;
 use super::lookups::Lookups;
 use super::resolve::{Entry, Names};
 use super::serving::Serving;
@@ -28,9 +31,11 @@ pub(super) struct Parts<'a> {
     pub(super) serving: &'a mut Serving,
     pub(super) names: &'a mut Names,
     pub(super) lookups: &'a mut Lookups,
+    pub(super) leaps: &'a mut LeapSeconds,
     pub(super) config: &'a mut Config,
     pub(super) superior: &'a Superior,
     pub(super) log: &'a Log,
+    pub(super) protections: &'a BTreeMap<String, Vec<String>>,
     pub(super) outputs: &'a mut Vec<Output>,
 }
 
@@ -83,6 +88,7 @@ impl Parts<'_> {
             }
             Err(error) => done.warnings.push(format!("nobody is served: {error}")),
         }
+        self.leaps.reload();
         *self.config = config;
         done
     }

@@ -52,6 +52,8 @@ impl Reporter<'_> {
             // Without synchronisation it is a kiss code, as in stratum 0.
             reference: system.reference_id.display(system.stratum % MAX_STRATUM).to_string(),
             leap: leap_name(system.leap).into(),
+            leap_source: snapshot.leap_source.to_string(),
+            tai: snapshot.tai,
             offset: snapshot.offset.map(Span::as_secs_f64),
             frequency: snapshot.frequency.as_ppm(),
             skew: snapshot.skew.map(FreqOffset::as_ppm),

@@ -8,6 +8,7 @@ use truechimer_core::holdover::State;
 use truechimer_core::units::WallTime;
 
 use crate::config::{Config, Loaded, Origin};
+use crate::leap::{self, List};
 use crate::log::Log;
 use crate::process::link::{Link, Order};
 use crate::state::{self, StateFiles};
@@ -70,6 +71,17 @@ impl Superior {
                 let config = config.map_err(|error| error.to_string())?;
                 Ok(Loaded { config, warnings: configuration.warnings })
             }
+        }
+    }
+
+    /// The list of leap seconds that is configured, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn leap_seconds(&self, config: &Config) -> Result<Option<List>, String> {
+        match self {
+            Self::Operator(_) => leap::load(config.leap_list.as_deref()),
+            Self::Parent(link, _) => link.read_leap_seconds(),
         }
     }
 

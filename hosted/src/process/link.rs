@@ -12,6 +12,7 @@ use super::channel::{Channel, ChannelError};
 use super::codec::Message;
 use super::message::{Command, Configuration, Done, Opened, Start, ToNtp, ToParent};
 use crate::constraint::Answer;
+use crate::leap::List;
 use crate::sandbox::Protection;
 use crate::service::Notice;
 
@@ -91,6 +92,18 @@ impl Link {
     pub fn read_configuration(&self) -> Result<Configuration, String> {
         let answer = self.ask(&ToParent::Read, |message| match message {
             ToNtp::Configuration(configuration) => Ok(configuration),
+            other => Err(other),
+        });
+        answer.unwrap_or_else(|| Err(NO_PARENT.to_owned()))
+    }
+
+    /// The list of leap seconds, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_leap_seconds(&self) -> Result<Option<List>, String> {
+        let answer = self.ask(&ToParent::LeapSeconds, |message| match message {
+            ToNtp::LeapSeconds(list) => Ok(list),
             other => Err(other),
         });
         answer.unwrap_or_else(|| Err(NO_PARENT.to_owned()))

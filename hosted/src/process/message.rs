@@ -14,6 +14,7 @@ use truechimer_core::wire::LeapIndicator;
 use super::codec::Message;
 use crate::clock::KernelClock;
 use crate::constraint::{self, Addresses};
+use crate::leap::List;
 use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
 use crate::sandbox::{Protection, User};
 use crate::service::Notice;
@@ -44,6 +45,8 @@ pub enum ToParent {
     /// Have HTTPS servers asked for the time, unless they are being asked;
     /// [`ToNtp::Constrained`] answers.
     Constrain,
+    /// Read the list of leap seconds; [`ToNtp::LeapSeconds`] answers.
+    LeapSeconds,
 }
 
 /// From the parent to the ntp engine.
@@ -65,6 +68,8 @@ pub enum ToNtp {
     Stop,
     /// What HTTPS servers say.
     Constrained(constraint::Answer),
+    /// The list of leap seconds, if there is one, or what is wrong with it.
+    LeapSeconds(Result<Option<List>, String>),
 }
 
 /// From the parent to the dns engine.
@@ -174,6 +179,7 @@ impl Message for ToParent {
         "IMSG_NOTICE",
         "IMSG_ADJFREQ",
         "IMSG_CONSTRAINT_QUERY",
+        "IMSG_LEAP_SECONDS",
     ];
 }
 
@@ -187,6 +193,7 @@ impl Message for ToNtp {
         "IMSG_RELOAD",
         "IMSG_STOP",
         "IMSG_CONSTRAINT_RESULT",
+        "IMSG_LEAP_SECONDS",
     ];
 }
 

@@ -30,6 +30,7 @@ use super::message::{
 use crate::cli::chimed::DaemonArgs;
 use crate::clock::KernelClock;
 use crate::config::{Config, ConfigError, Detail, Loaded};
+use crate::leap;
 use crate::log::Log;
 use crate::sandbox::{Protection, SandboxError, User, UserError, Work, confine};
 use crate::service::ServiceManager;
@@ -120,6 +121,8 @@ struct Parent<'a> {
     files: Option<StateFiles>,
     /// The rate at which the clock is right, if it runs at another one for a while.
     frequency: Option<FreqOffset>,
+    /// Where the list of leap seconds is to be.
+    leap_list: Option<PathBuf>,
     /// Where the control socket is to be.
     control: Option<PathBuf>,
     /// Whether it is there.
@@ -205,6 +208,7 @@ impl<'a> Parent<'a> {
             clock: None,
             files,
             frequency: None,
+            leap_list: config.leap_list.clone(),
             control: config.control.clone(),
             has_control: false,
             ntp_ready: None,
@@ -311,7 +315,10 @@ impl<'a> Parent<'a> {
                 self.tell(&ToNtp::Done(done));
             }
             ToParent::Read => {
-                let loaded = load(self.args).map(|(_, configuration)| configuration);
+                let loaded = load(self.args).map(|(config, configuration)| {
+                    self.leap_list = config.leap_list;
+                    configuration
+                });
                 let loaded = loaded.map_err(|error| error.to_string());
                 self.tell(&ToNtp::Configuration(loaded));
             }
@@ -322,6 +329,9 @@ impl<'a> Parent<'a> {
                 if let Some(constraint) = &mut self.constraint {
                     constraint.begin(&self.dns.channel);
                 }
+            }
+            ToParent::LeapSeconds => {
+                self.tell(&ToNtp::LeapSeconds(leap::load(self.leap_list.as_deref())));
             }
             ToParent::Notice(notice) => self.service.tell(notice),
             ToParent::Keep(kept) => {

@@ -1,6 +1,7 @@
 //! What is encoded is decoded, and nothing else is.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::constraint::{self, Reading};
+use crate::leap;
 use crate::process::message::{
     Command, Configuration, Did, Done, Failure, Found, FromConstraint, FromDns, FromHelper, Kept,
     Leap, Opened, Refused, Start, ToConstraint, ToDns, ToHelper, ToNtp, ToParent,
@@ -16,6 +18,8 @@ use crate::process::message::{
 use crate::resolver::{Answer, Question};
 use crate::sandbox::{Protection, User};
 use crate::service::Notice;
+
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/leap-seconds.list");
 
 fn rate() -> impl Strategy<Value = f64> {
     any::<i32>().prop_map(|scaled| f64::from(scaled) / 65_536.0)
@@ -77,6 +81,7 @@ fn to_parent() -> impl Strategy<Value = ToParent> {
         notice().prop_map(ToParent::Notice),
         kept().prop_map(ToParent::Keep),
         Just(ToParent::Constrain),
+        Just(ToParent::LeapSeconds),
     ]
 }
 
@@ -129,6 +134,8 @@ fn to_ntp() -> impl Strategy<Value = ToNtp> {
         Just(ToNtp::Reload),
         Just(ToNtp::Stop),
         said().prop_map(ToNtp::Constrained),
+        any::<String>().prop_map(|text| ToNtp::LeapSeconds(Err(text))),
+        Just(ToNtp::LeapSeconds(leap::load(Some(Path::new(PUBLISHED))))),
     ]
 }
 

@@ -41,6 +41,7 @@ fn logged(act: impl FnOnce(&mut Parent<'_>, Channel<ToParent, ToNtp>)) -> Vec<St
         clock: None,
         files: None,
         frequency: None,
+        leap_list: Some("/nowhere/list".into()),
         control: None,
         has_control: false,
         ntp_ready: None,
@@ -114,6 +115,10 @@ fn what_is_asked_is_answered() {
         assert_eq!(end.receive(), Ok(ToNtp::Done(Refused::NotPermitted.into())));
         let Ok(ToNtp::Configuration(Err(error))) = end.receive() else { panic!("no error") };
         assert!(error.contains("/nowhere/chimed.toml: cannot be read"), "{error}");
+        end.send(&ToParent::LeapSeconds).unwrap();
+        parent.serve_ntp().unwrap();
+        let Ok(ToNtp::LeapSeconds(Err(error))) = end.receive() else { panic!("no error") };
+        assert!(error.starts_with("/nowhere/list: cannot read it: "), "{error}");
         // All run when all are ready.
         end.send(&ToParent::Ready { control: true, protections: Vec::new() }).unwrap();
         parent.serve_ntp().unwrap();

@@ -38,6 +38,7 @@
 //!   router advertisements.
 //! - `embedded-time`: its `Clock` is what the free-running counter is behind.
 //! - `crc`, `embedded-storage`: the record's check sum, and the flash memory that it is in.
+//! - `rtcc`: drivers of real-time clocks on the market.
 //! - `critical-section`: the clock can be read from an interrupt.
 //! - `nb`: "not yet" without blocking.
 //! - `heapless`: events that wait to be taken.

@@ -29,7 +29,9 @@ const REAL_TIME: [(&str, OnBoard); 11] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 6] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 8] = [
+    ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
+    ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
     ("a_slow_counter_is_learnt", virtual_time::a_slow_counter_is_learnt),
     ("loss_and_lies_change_little", virtual_time::loss_and_lies_change_little),

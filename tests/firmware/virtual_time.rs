@@ -1,15 +1,20 @@
-//! In virtual time, in which a day takes seconds, against a network that the test makes.
+//! In virtual time, in which a day takes seconds, against a network that the test makes. The
+//! real-time clock is a DS1338 on the I2C bus.
 
 use std::net::Ipv4Addr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use truechimer_core::holdover::Record;
 use truechimer_core::units::{FreqOffset, Span};
 use truechimer_tests::board::lan::Lan;
 use truechimer_tests::board::{Query, Reply, Sample, VirtualBoard};
+use truechimer_tests::{scratch, write};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// What the real-time clock shows: it is off by weeks.
 const WRONG: &str = "2030-01-01T00:00:00";
+/// What it shows when it is 0.3 s behind.
+const RIGHT: &str = "2030-03-17T17:46:40";
 const HOUR: i64 = 3_600;
 
 /// Queues of 100 us on the mean, exponential. Marsaglia's xorshift.
@@ -145,5 +150,40 @@ pub fn a_day_alone_is_bounded() -> Result<()> {
     for sample in told {
         ensure!(sample.error.abs() <= sample.root_distance, "{sample:?}");
     }
+    Ok(())
+}
+
+/// Before anybody answers, the board has the time of its real-time clock, read at the edge of a
+/// second.
+pub fn the_rtc_on_a_bus_has_the_time() -> Result<()> {
+    let settings = [format!("peer={SERVER}:123")];
+    let mut board = VirtualBoard::start(leasing(86_400), FreqOffset::ZERO, RIGHT, &settings)?;
+    let samples = board.run(30, |_| Vec::new())?;
+    let lines = board.lines()?;
+    ensure!(lines.iter().any(|line| line.contains("s by Rtc")), "{lines:#?}");
+    ensure!(samples.len() > 1, "{samples:?}");
+    for sample in samples {
+        ensure!((sample.error + 0.3).abs() < 4e-3, "{sample:?}");
+    }
+    Ok(())
+}
+
+/// One that is off by weeks is set, and what is known of it then is stored.
+pub fn the_rtc_on_a_bus_is_set() -> Result<()> {
+    let directory = scratch()?;
+    let store = write(directory.path(), "flash", &"\u{7f}".repeat(8192))?;
+    let settings = [format!("peer={SERVER}:123"), format!("store={store}")];
+    let mut board = VirtualBoard::start(leasing(86_400), FreqOffset::ZERO, WRONG, &settings)?;
+    board.run(HOUR, |query| vec![Reply::honest(query, [Span::ZERO; 2])])?;
+    let lines = board.lines()?;
+    ensure!(!lines.iter().any(|line| line.starts_with("warn")), "{lines:#?}");
+    // Records follow one another, each behind its number of four octets.
+    let pages = std::fs::read(&store)?;
+    let record =
+        pages.chunks(96).rev().find_map(|slot| Record::parse(slot[4..].first_chunk()?).ok());
+    let rtc = record.and_then(|record| record.rtc).context("nothing is known of it")?;
+    ensure!(rtc.ahead.abs() < Span::from_secs(1), "{rtc:?}");
+    // The network alone may be wrong by 100 ms.
+    ensure!(rtc.error < Span::from_millis(110), "{rtc:?}");
     Ok(())
 }

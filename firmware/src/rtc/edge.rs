@@ -9,7 +9,95 @@ use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
 
 use crate::clock::SystemClock;
 
-/// A real-time clock of whole seconds: what a vendor writes for one more of them.
+/// A real-time clock of whole seconds: what a vendor writes for one more of them, unless there is a
+/// driver for it of the crate `rtcc`'s kind ([`Calendar`](super::Calendar)). One that shows
+/// fractions is a [`Rtc`] itself.
+///
+/// # Example
+///
+/// A PCF8563 on an I2C bus: seven registers from 2 on, in decimal digits.
+///
+/// ```
+/// use embedded_hal::i2c::I2c;
+/// use rtcc::{DateTime, Datelike, NaiveDate, Timelike};
+/// use truechimer_core::units::Span;
+/// use truechimer_firmware::rtc::SecondCounter;
+///
+/// struct Pcf8563<B>(B);
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Error<E> {
+///     Bus(E),
+///     /// It lost its power, or shows a date that is none.
+///     NoTime,
+/// }
+///
+/// const ADDRESS: u8 = 0x51;
+/// const SECONDS: u8 = 2;
+///
+/// impl<B: I2c> SecondCounter for Pcf8563<B> {
+///     type Error = Error<B::Error>;
+///     const WINDOW: Span = Span::from_millis(5); // two readings at 100 kHz, twice
+///
+///     fn read(&mut self) -> Result<i64, Self::Error> {
+///         let mut bcd = [0; 7];
+///         self.0.write_read(ADDRESS, &[SECONDS], &mut bcd).map_err(Error::Bus)?;
+///         let [secs, min, hour, day, _, month, year] = bcd;
+///         let digits = |octet: u8, mask| u32::from((octet & mask) >> 4) * 10 + u32::from(octet & mask & 15);
+///         let year = 2000 + digits(year, 0xFF).cast_signed();
+///         let date = NaiveDate::from_ymd_opt(year, digits(month, 0x1F), digits(day, 0x3F));
+///         let clock = (digits(hour, 0x3F), digits(min, 0x7F), digits(secs, 0x7F));
+///         let time = date.and_then(|date| date.and_hms_opt(clock.0, clock.1, clock.2));
+///         // Its own word that the time is right.
+///         let time = time.filter(|_| secs & 0x80 == 0).ok_or(Error::NoTime)?;
+///         Ok(time.and_utc().timestamp())
+///     }
+///
+///     fn set(&mut self, secs: i64) -> Result<(), Self::Error> {
+///         let time = DateTime::from_timestamp(secs, 0).ok_or(Error::NoTime)?;
+///         let bcd = |value: u32| (value / 10 % 10 << 4 | value % 10) as u8;
+///         let weekday = time.weekday().num_days_from_sunday() as u8;
+///         let year = (time.year() % 100).cast_unsigned();
+///         let [secs, min, hour] = [time.second(), time.minute(), time.hour()].map(bcd);
+///         let [day, month, year] = [time.day(), time.month(), year].map(bcd);
+///         let registers = [SECONDS, secs, min, hour, day, weekday, month, year];
+///         self.0.write(ADDRESS, &registers).map_err(Error::Bus)
+///     }
+/// }
+/// #
+/// # /// Registers that anybody may read and write.
+/// # struct Bus([u8; 16]);
+/// # impl embedded_hal::i2c::ErrorType for Bus {
+/// #     type Error = std::convert::Infallible;
+/// # }
+/// # impl I2c for Bus {
+/// #     fn transaction(
+/// #         &mut self,
+/// #         _: u8,
+/// #         operations: &mut [embedded_hal::i2c::Operation<'_>],
+/// #     ) -> Result<(), Self::Error> {
+/// #         use embedded_hal::i2c::Operation::{Read, Write};
+/// #         let mut place = 0;
+/// #         for operation in operations {
+/// #             match operation {
+/// #                 Write(octets) => {
+/// #                     place = usize::from(octets[0]);
+/// #                     self.0[place..][..octets.len() - 1].copy_from_slice(&octets[1..]);
+/// #                 }
+/// #                 Read(octets) => octets.copy_from_slice(&self.0[place..][..octets.len()]),
+/// #             }
+/// #         }
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # let mut bus = Bus([0; 16]);
+/// # bus.0[2] = 0x80;
+/// let mut rtc = Pcf8563(bus);
+/// assert_eq!(rtc.read(), Err(Error::NoTime)); // as it comes from the factory
+/// assert_eq!(rtc.set(1_795_399_287), Ok(()));
+/// assert_eq!(rtc.read(), Ok(1_795_399_287));
+/// ```
 pub trait SecondCounter {
     /// Why it cannot be read or set.
     type Error;

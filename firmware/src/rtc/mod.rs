@@ -4,6 +4,7 @@
 //! Decides when it is read and set. What its reading is worth is the core's ([`RtcModel`](holdover::RtcModel),
 //! [`holdover::boot`]); the system clock is never corrected by it once that is disciplined.
 
+mod calendar;
 mod edge;
 mod keeper;
 
@@ -15,6 +16,7 @@ use truechimer_core::holdover::{self, Boot, Record, RtcReading, TimeStatus};
 use truechimer_core::units::{Instant, Span, WallTime};
 
 use crate::clock::SystemClock;
+pub use calendar::{Calendar, CalendarError};
 pub use edge::{EdgeSearch, SecondCounter};
 pub(crate) use keeper::{Keeper, News};
 

@@ -51,11 +51,13 @@ impl Model {
         command
     }
 
-    /// The program, built once; that for virtual time if it is to run in `lockstep`.
+    /// The program, built once; that for virtual time if it is to run in `lockstep`, with its
+    /// real-time clock on the I2C bus.
     pub(super) fn program(self, lockstep: bool) -> Result<PathBuf> {
         type Built = OnceLock<Result<PathBuf, String>>;
         static BUILT: [[Built; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
-        let (name, features) = if lockstep { ("lockstep", "lockstep") } else { ("boards", "") };
+        let (name, features) =
+            if lockstep { ("lockstep", "lockstep,i2c-rtc") } else { ("boards", "") };
         let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
         let build = || {
             bare::build(&boards.join(self.name()), name, self.target(), "release", features)

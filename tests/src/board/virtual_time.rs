@@ -113,6 +113,7 @@ impl VirtualBoard {
         let mut command = Model::Mps3An524.emulator(&program, settings);
         command.args(["-icount", "shift=4,sleep=off"]);
         command.args(["-rtc", &format!("base={time},clock=vm")]);
+        command.args(["-device", "ds1338,address=0x68"]);
         command.args(["-serial", &format!("file:{}", serial.display())]);
         let cable = "dgram,id=cable,local.type=inet,local.host=127.0.0.1,remote.type=inet,\
                      remote.host=127.0.0.1";

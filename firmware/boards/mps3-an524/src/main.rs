@@ -3,6 +3,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "i2c-rtc")]
+mod i2c;
 mod lan9118;
 mod timer;
 mod uart;
@@ -13,14 +15,12 @@ use core::panic::PanicInfo;
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::{entry, exception};
 use smoltcp::wire::EthernetAddress;
-use truechimer_boards::pl031::Pl031;
 use truechimer_boards::program::{Board, boot};
-use truechimer_boards::register::Registers;
 use truechimer_boards::settings::Product;
 use truechimer_boards::{host, logger};
 use truechimer_core::units::Span;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::rtc::EdgeSearch;
+use truechimer_firmware::rtc::{EdgeSearch, SecondCounter};
 
 use crate::lan9118::Lan9118;
 use crate::timer::Counter;
@@ -28,8 +28,6 @@ use crate::vectors::{ALARM_IRQ, ETHERNET_IRQ, Irq, TYPED_IRQ};
 
 /// Locally administered.
 const HARDWARE: EthernetAddress = EthernetAddress([0x02, 0x00, 0x00, 0xAA, 0x05, 0x24]);
-// SAFETY: the real-time clock is there.
-const RTC: Registers = unsafe { Registers::at(0x4130_B000) };
 
 static CLOCK: SystemClock<Counter> = SystemClock::new(Counter);
 
@@ -40,7 +38,7 @@ fn main() -> ! {
     Counter::start();
     let Some(seed) = host::entropy() else { stop("no entropy") };
     let Product { settings, mut store } = Product::read();
-    let mut rtc = EdgeSearch::new(Pl031(RTC), &CLOCK);
+    let mut rtc = EdgeSearch::new(seconds(), &CLOCK);
     let start = boot(&CLOCK, &mut rtc, store.as_mut());
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
     for irq in [ALARM_IRQ, TYPED_IRQ, ETHERNET_IRQ] {
@@ -51,6 +49,21 @@ fn main() -> ! {
     let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: uart::typed };
     let Err(_) = board.run(&start, &settings);
     stop("too few sockets")
+}
+
+/// The board's own real-time clock.
+#[cfg(not(feature = "i2c-rtc"))]
+fn seconds() -> impl SecondCounter<Error: defmt::Format> {
+    // SAFETY: it is there.
+    truechimer_boards::pl031::Pl031(unsafe {
+        truechimer_boards::register::Registers::at(0x4130_B000)
+    })
+}
+
+/// One on the I2C bus, a DS3231 or what has its registers of time.
+#[cfg(feature = "i2c-rtc")]
+fn seconds() -> impl SecondCounter<Error: defmt::Format> {
+    truechimer_firmware::rtc::Calendar(ds323x::Ds323x::new_ds3231(i2c::Bus))
 }
 
 /// An interrupt wakes the processor even while it is kept from its handler: none is missed

@@ -2,6 +2,7 @@
 //! clock, and a 64-bit machine. What is asserted is its true error: how far its answers are from this machine's time, or
 //! from the virtual one's.
 
+mod parity;
 mod real_time;
 mod virtual_time;
 
@@ -13,8 +14,9 @@ use truechimer_tests::trial::{conclude, trial};
 type OnBoard = fn(Model) -> Result<()>;
 type InVirtualTime = fn() -> Result<()>;
 
-/// What each board does in real time.
-const REAL_TIME: [(&str, OnBoard); 11] = [
+/// What each board does, mostly in real time.
+const ON_EACH: [(&str, OnBoard); 12] = [
+    ("a_trace_gives_the_same_bits", parity::a_trace_gives_the_same_bits),
     ("a_server_sets_the_clock", real_time::a_server_sets_the_clock),
     ("the_rtc_lost_its_power", real_time::the_rtc_lost_its_power),
     ("the_rtc_is_past_2036", real_time::the_rtc_is_past_2036),
@@ -43,7 +45,7 @@ const VIRTUAL_TIME: [(&str, InVirtualTime); 8] = [
 fn main() {
     let mut trials = Vec::new();
     for (prefix, model) in [("on_board", Model::Mps3An524), ("on_board::64", Model::VirtAarch64)] {
-        trials.extend(REAL_TIME.map(|(name, run)| {
+        trials.extend(ON_EACH.map(|(name, run)| {
             trial(&format!("{prefix}::{name}"), &[Need::QemuArm, Need::Chronyd], move || run(model))
         }));
     }

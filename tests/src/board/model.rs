@@ -1,12 +1,15 @@
 //! The boards that are emulated.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
-use crate::bare;
+use super::LIMIT;
+use crate::process::run;
+use crate::{bare, scratch, write};
 
 /// Which board it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +54,28 @@ impl Model {
         command
     }
 
+    /// Replays a recorded network on it and returns what comes out, word by word.
+    ///
+    /// # Errors
+    /// If it does not build or end well.
+    pub fn replay(self) -> Result<Vec<u64>> {
+        let program = self.built(false)?.join("replay");
+        let directory = scratch()?;
+        let file = write(directory.path(), "replay", "")?;
+        let mut command = self.emulator(&program, std::slice::from_ref(&file));
+        let (status, lines) = run(command.args(["-netdev", "user,id=cable"]), LIMIT)?;
+        ensure!(status.success(), "{status}: {lines:?}");
+        Ok(fs::read(&file)?.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word)).collect())
+    }
+
     /// The program, built once; that for virtual time if it is to run in `lockstep`, with its
     /// real-time clock on the I2C bus.
     pub(super) fn program(self, lockstep: bool) -> Result<PathBuf> {
+        Ok(self.built(lockstep)?.join(format!("truechimer-{}", self.name())))
+    }
+
+    /// The folder of the programs.
+    fn built(self, lockstep: bool) -> Result<PathBuf> {
         type Built = OnceLock<Result<PathBuf, String>>;
         static BUILT: [[Built; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
         let (name, features) =
@@ -64,6 +86,6 @@ impl Model {
                 .map_err(|error| format!("{error:#}"))
         };
         let folder = BUILT[self as usize][usize::from(lockstep)].get_or_init(build).clone();
-        Ok(folder.map_err(|error| anyhow!(error))?.join(format!("truechimer-{}", self.name())))
+        folder.map_err(|error| anyhow!(error))
     }
 }

@@ -9,8 +9,9 @@ const SYS_READ: usize = 0x06;
 const SYS_SEEK: usize = 0x0A;
 const SYS_GET_CMDLINE: usize = 0x15;
 const SYS_EXIT: usize = 0x18;
-/// Ended by a run-time error.
+/// Ended by a run-time error, or as it should.
 const RUN_TIME_ERROR: usize = 0x20023;
+const APPLICATION_EXIT: usize = 0x20026;
 
 /// # Safety
 /// `block` must be what the operation `number` takes.
@@ -106,10 +107,18 @@ pub fn entropy() -> Option<[u8; 32]> {
 
 /// Ends the emulator with a failure.
 pub fn fail() -> ! {
+    exit(RUN_TIME_ERROR, 1)
+}
+
+/// Ends the emulator with success.
+pub fn succeed() -> ! {
+    exit(APPLICATION_EXIT, 0)
+}
+
+fn exit(reason: usize, status: usize) -> ! {
+    let block = [reason, status];
+    let argument = if cfg!(target_arch = "arm") { reason } else { block.as_ptr() as usize };
     loop {
-        let block = [RUN_TIME_ERROR, 1];
-        let argument =
-            if cfg!(target_arch = "arm") { RUN_TIME_ERROR } else { block.as_ptr() as usize };
         // SAFETY: the reason; with 64 bits, where it stands before the status.
         unsafe { call(SYS_EXIT, argument) };
     }

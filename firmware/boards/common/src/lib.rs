@@ -15,4 +15,6 @@ pub mod pl031;
 pub mod program;
 pub mod register;
 #[cfg(feature = "emulated")]
+pub mod replay;
+#[cfg(feature = "emulated")]
 pub mod settings;

@@ -3,13 +3,6 @@
 #![no_std]
 #![no_main]
 
-#[cfg(feature = "i2c-rtc")]
-mod i2c;
-mod lan9118;
-mod timer;
-mod uart;
-mod vectors;
-
 use core::panic::PanicInfo;
 
 use cortex_m::peripheral::NVIC;
@@ -22,9 +15,10 @@ use truechimer_core::units::Span;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::rtc::{EdgeSearch, SecondCounter};
 
-use crate::lan9118::Lan9118;
-use crate::timer::Counter;
-use crate::vectors::{ALARM_IRQ, ETHERNET_IRQ, Irq, TYPED_IRQ};
+use truechimer_mps3_an524::lan9118::{self, Lan9118};
+use truechimer_mps3_an524::timer::{self, Counter};
+use truechimer_mps3_an524::uart;
+use truechimer_mps3_an524::vectors::{ALARM_IRQ, ETHERNET_IRQ, Irq, TYPED_IRQ};
 
 /// Locally administered.
 const HARDWARE: EthernetAddress = EthernetAddress([0x02, 0x00, 0x00, 0xAA, 0x05, 0x24]);
@@ -63,7 +57,7 @@ fn seconds() -> impl SecondCounter<Error: defmt::Format> {
 /// One on the I2C bus, a DS3231 or what has its registers of time.
 #[cfg(feature = "i2c-rtc")]
 fn seconds() -> impl SecondCounter<Error: defmt::Format> {
-    truechimer_firmware::rtc::Calendar(ds323x::Ds323x::new_ds3231(i2c::Bus))
+    truechimer_firmware::rtc::Calendar(ds323x::Ds323x::new_ds3231(truechimer_mps3_an524::i2c::Bus))
 }
 
 /// An interrupt wakes the processor even while it is kept from its handler: none is missed

@@ -3,16 +3,10 @@
 #![no_std]
 #![no_main]
 
-mod interrupts;
-mod timer;
-mod uart;
-mod virtio;
-
 use core::panic::PanicInfo;
 
 use aarch64_rt::{
-    ExceptionHandlers, InitialPagetable, RegisterStateRef, entry, exception_handlers,
-    initial_pagetable,
+    ExceptionHandlers, RegisterStateRef, entry, exception_handlers, initial_pagetable,
 };
 use truechimer_boards::pl031::Pl031;
 use truechimer_boards::program::{Board, boot};
@@ -23,8 +17,9 @@ use truechimer_core::units::Span;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::rtc::EdgeSearch;
 
-use crate::timer::Counter;
-use crate::virtio::Network;
+use truechimer_qemu_virt_aarch64::timer::{self, Counter};
+use truechimer_qemu_virt_aarch64::virtio::{self, Network};
+use truechimer_qemu_virt_aarch64::{interrupts, memory, uart};
 
 // SAFETY: the real-time clock is there.
 const RTC: Registers = unsafe { Registers::at(0x0901_0000) };
@@ -33,19 +28,7 @@ const ALARM_IRQ: u32 = 27;
 /// Of what is typed.
 const TYPED_IRQ: u32 = 33;
 
-/// Blocks of 1 GiB (Arm DDI 0487, D8.3): valid, accessed, never executed below; of the first
-/// memory type, devices', or the second, shared by all cores.
-const DEVICES: usize = 1 | 1 << 10 | 1 << 54;
-const MEMORY: usize = 1 | 1 << 2 | 3 << 8 | 1 << 10;
-/// Where the memory begins.
-const RAM: usize = 0x4000_0000;
-
-initial_pagetable!({
-    let mut blocks = [0; 512];
-    blocks[0] = DEVICES;
-    blocks[1] = MEMORY | RAM;
-    InitialPagetable(blocks)
-});
+initial_pagetable!(memory::MAP);
 
 static CLOCK: SystemClock<Counter> = SystemClock::new(Counter);
 

@@ -5,7 +5,7 @@ use libm::{expf, logf, sqrtf};
 
 use super::filter::{BACK, FORTH, Filter};
 use super::guard::{Guard, Verdict};
-use super::ladder::{Ladder, WANDERS};
+use super::ladder::{ALARM, Ladder, WANDERS};
 use super::line::Line;
 use super::noise::{Noise, Scale};
 use super::sample::{Delays, Reference, Sample, from_micros, micros};
@@ -24,9 +24,9 @@ const MEMORY: f32 = 0.995;
 const CLIP: f32 = 10.0;
 /// An outlier's evidence counts by the probability that it is none, but at least so.
 const LEAST_EVIDENCE: f32 = 0.1;
-/// As long as its kind could have run straight, the alarm is this far below that: it is for the
-/// steps of a frequency that was known, and normal distributions take chance for one. Without it the
-/// mean of all is off by several ppm in a world of 60 of noisy starts.
+/// As long as the clock could have run straight, the alarm is by so many nats less likely beforehand:
+/// it is for the steps of a frequency that was known, and normal distributions take chance for one.
+/// Evidence may outweigh that, or a line outlives a clock that wanders by 1e-7 /√s for two hours.
 const TOO_EARLY: f32 = 6.0;
 /// Log weights are cut off here ...
 const FLOOR: f32 = -30.0;
@@ -131,9 +131,10 @@ impl<const KINDS: usize> Bank<KINDS> {
             averaged: START as f32,
             back_first: false,
         };
+        let priors = bank.priors();
         for kind in &mut bank.kinds {
-            for (wander, filter) in kind.filters.iter_mut().enumerate() {
-                filter.log_weight = kind.noise.prior() + bank.ladder.prior(wander);
+            for (filter, prior) in kind.filters.iter_mut().zip(priors) {
+                filter.log_weight = kind.noise.prior() + prior;
             }
         }
         bank.normalize();
@@ -141,6 +142,15 @@ impl<const KINDS: usize> Bank<KINDS> {
             bank.update(sample);
         }
         bank
+    }
+
+    /// Logarithms of the wanders' probabilities beforehand.
+    fn priors(&self) -> [f32; WANDERS] {
+        let mut priors = core::array::from_fn(|wander| self.ladder.prior(wander));
+        if self.line.is_some() {
+            priors[ALARM] -= TOO_EARLY;
+        }
+        priors
     }
 
     /// Whether it has hardly begun.
@@ -235,11 +245,13 @@ impl<const KINDS: usize> Bank<KINDS> {
     /// Changes the weights by what a sample said, of which `trusted` is to be believed.
     fn weigh(&mut self, evidence: &[[f32; WANDERS]; KINDS], trusted: f32) {
         let greatest = evidence.iter().flatten().copied().fold(f32::MIN, f32::max);
+        let priors = self.priors();
         for (kind, evidence) in self.kinds.iter_mut().zip(evidence) {
-            for (wander, (filter, evidence)) in kind.filters.iter_mut().zip(evidence).enumerate() {
+            let filters = kind.filters.iter_mut().zip(priors);
+            for ((filter, prior), evidence) in filters.zip(evidence) {
                 // What is no number is as unlikely as can be.
                 let told = (evidence - greatest).max(-CLIP);
-                let prior = kind.noise.prior() + self.ladder.prior(wander);
+                let prior = kind.noise.prior() + prior;
                 let weight = &mut filter.log_weight;
                 *weight = MEMORY * *weight + (1.0 - MEMORY) * prior + trusted * told;
             }
@@ -308,22 +320,9 @@ impl<const KINDS: usize> Bank<KINDS> {
                 }
             }
         }
-        if straight {
-            self.distrust_alarm();
-        }
         if !straight {
             self.line = None;
         }
-    }
-
-    /// It is too early for a step of the frequency.
-    fn distrust_alarm(&mut self) {
-        for kind in &mut self.kinds {
-            let [usual @ .., alarm] = &mut kind.filters;
-            let best = usual.iter().map(|filter| filter.log_weight).fold(FLOOR, f32::max);
-            alarm.log_weight = alarm.log_weight.min(best - TOO_EARLY);
-        }
-        self.normalize();
     }
 
     /// Moves the reference to the best filter, so that all stay small.

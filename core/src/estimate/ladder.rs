@@ -6,7 +6,7 @@
 /// Wanders for each kind of noise: three that slide, and the alarm.
 pub const WANDERS: usize = 4;
 /// The place of the alarm.
-const ALARM: usize = WANDERS - 1;
+pub const ALARM: usize = WANDERS - 1;
 /// Random walks of frequency, half a decade apart, in µs/s per √s: 3e-11 to 3e-7 /√s, from an
 /// oven to a crystal in the sun. The last one is the alarm's.
 const RUNGS: [f32; 9] =

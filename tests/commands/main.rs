@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod configuration;
+mod confined;
 mod constraint;
 mod control;
 mod demo;
@@ -140,6 +141,8 @@ fn main() -> Result<()> {
         trial("processes::confined", &[Need::Root], processes::confined),
         trial("processes::calls", &[Need::Root, Need::Strace], processes::calls),
         trial("processes::ports_of_root", &[Need::Namespace], processes::ports_of_root),
+        trial("confined::one_worker", &[Need::Namespace], confined::one_worker),
+        trial("confined::nobody_to_serve", &[], confined::nobody_to_serve),
         trial("processes::nobody_to_be", &[Need::Root], processes::nobody_to_be),
         trial("processes::by_hand", &[], processes::by_hand),
         trial("ending::quit", &[], ending::quit),

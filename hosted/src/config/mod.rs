@@ -30,7 +30,7 @@ pub use address::{AddressError, ServerAddress};
 pub use effective::Detail;
 pub use error::ConfigError;
 pub use overrides::{Origin, Overrides};
-pub use serve::{RANGES, Serve};
+pub use serve::{DEFAULT_WORKERS, RANGES, Serve};
 
 /// The port of NTP (RFC 5905 §7.2, PORT).
 pub const NTP_PORT: u16 = 123;

@@ -16,6 +16,9 @@ pub const MAX_RULES: usize = 1_024;
 pub const RANGES: usize = 2 * MAX_RULES + 1;
 /// The most workers; elsewhere there is no sending of many answers with one call.
 pub const MAX_WORKERS: u16 = if cfg!(target_os = "linux") { 256 } else { 0 };
+/// The workers of a daemon of several processes unless the file says otherwise; one of one process
+/// stays one thread.
+pub const DEFAULT_WORKERS: u16 = if MAX_WORKERS > 0 { 1 } else { 0 };
 /// So many clients each worker remembers unless the file says otherwise.
 pub const DEFAULT_CLIENTS: u32 = 65_536;
 /// Of so many refused queries one is answered with a kiss unless the file says otherwise.
@@ -27,7 +30,8 @@ pub const DEFAULT_ORPHAN_WAIT: Span = Span::from_secs(300);
 /// How time is served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Serve {
-    /// Threads that serve; `Some(0)` and, for `chimed -d`, `None`: the engine's own does.
+    /// Threads that serve; with `Some(0)` the engine's own does. `None`: [`DEFAULT_WORKERS`], with
+    /// `chimed -d` 0.
     pub workers: Option<u16>,
     /// Who may ask; everybody if there is none. The longest prefix of these and of `deny` decides.
     pub allow: Vec<Prefix>,

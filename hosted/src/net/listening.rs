@@ -2,6 +2,8 @@
 //! by workers, each of which has one of its own at every address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use truechimer_core::hal::Channel;
 
 use super::{Sockets, datagram_socket, message};
 use crate::config::Listen;
+#[cfg(target_os = "linux")]
+use crate::sys::batch::never_fragment;
 
 /// What may wait for a worker, octets.
 const WORKER_BUFFER: usize = 1 << 20;
@@ -113,6 +117,8 @@ fn bound(
         setsockopt(&socket, sockopt::ReusePort, &true)?;
         // As much of it as the system allows.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &WORKER_BUFFER);
+        #[cfg(target_os = "linux")]
+        let _ = address.is_ipv4().then(|| never_fragment(socket.as_fd()));
     }
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;

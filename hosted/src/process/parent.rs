@@ -29,7 +29,7 @@ use super::message::{
 };
 use crate::cli::chimed::DaemonArgs;
 use crate::clock::KernelClock;
-use crate::config::{Config, ConfigError, Detail, Loaded};
+use crate::config::{Config, ConfigError, DEFAULT_WORKERS, Detail, Loaded};
 use crate::leap;
 use crate::log::Log;
 use crate::sandbox::{Protection, SandboxError, User, UserError, Work, confine};
@@ -93,6 +93,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), ParentError> {
 fn load(args: &DaemonArgs) -> Result<(Config, Configuration), ConfigError> {
     let Loaded { mut config, warnings } = args.origin.load()?;
     config.log = args.log_options(&config.log);
+    config.serve.workers.get_or_insert(DEFAULT_WORKERS);
     let toml = config.to_toml(Detail::Full);
     Ok((config, Configuration { toml, warnings }))
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -21,8 +21,6 @@ use super::{Report, Responder, report};
 use crate::clock::{both, wall};
 use crate::sys::batch::{BATCH, Batch, enable_stamps};
 
-/// Batches taken from a socket before others have their turn.
-const ROUNDS: usize = 16;
 /// A datagram that seems to be older than this has a stamp that is not believed.
 const OLDEST: Span = Span::from_secs(10);
 /// As has one from further in the future.
@@ -33,13 +31,16 @@ const UPDATE: Span = Span::from_secs(1);
 /// is greater than this, which is for being interrupted between reading them.
 const STEP: Span = Span::from_micros(100);
 /// A worker of one socket that is as busy as this waits for the next datagram in receiving, which
-/// takes a call less than poll(2) does, and looks after as long whether something is asked of it.
+/// takes a call less than poll(2) does. After as long any looks whether something is asked of it.
 const LINGER: Span = Span::from_millis(20);
 /// How much longer sending may seem to take with each batch: what interrupts it is no part of it,
 /// so that the least counts, lately.
 const LENGTHENING: i64 = 1_024;
 /// Of fewer answers the call itself takes most of the time.
-const MANY: i64 = 8;
+const MANY: usize = 8;
+
+/// A socket, and the answers that left it if the kernel tells when.
+type Place<'a> = (&'a UdpSocket, Option<Departing>);
 
 pub(super) struct Worker {
     pub(super) responder: Responder,
@@ -53,43 +54,38 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves until the other end of `asked` is closed; what it did.
     pub(super) fn run(self) -> Report {
-        let Self { responder, published, sockets, mut asked, reports } = self;
+        let Self { responder, published, sockets, asked, reports } = self;
         let mut serving = Serving::new(responder, published);
         let departing = |socket: &Arc<UdpSocket>| {
             let interleaved = enable_stamps(socket.as_fd()).is_ok();
             interleaved.then(Departing::new)
         };
-        let mut departing: Vec<_> = sockets.iter().map(departing).collect();
+        let departing = sockets.iter().map(departing).collect::<Vec<_>>();
+        let mut places: Vec<_> = sockets.iter().map(|socket| &**socket).zip(departing).collect();
         if let [socket] = &*sockets {
             let wait = TimeVal::nanoseconds(LINGER.as_nanos());
             serving.alone = setsockopt(socket, sockopt::ReceiveTimeout, &wait).is_ok();
         }
+        let descriptors = sockets.iter().map(AsFd::as_fd).chain([asked.as_fd()]);
+        let mut descriptors: Vec<_> =
+            descriptors.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // No allocation from here on but for a report.
         loop {
-            let mut descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-            descriptors.push(asked.as_fd());
-            let mut descriptors: Vec<_> =
-                descriptors.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-            // No allocation from here on until somebody asks.
-            let mut wanted = false;
-            while !wanted {
-                match poll(&mut descriptors, PollTimeout::NONE) {
-                    Ok(_) => {}
-                    Err(Errno::EINTR) => continue,
-                    Err(_) => return serving.report(),
-                }
-                let ready = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
-                let sockets = sockets.iter().zip(&mut departing).zip(&descriptors);
-                for ((socket, departing), _) in sockets.filter(|(_, fd)| ready(fd)) {
-                    serving.serve(socket, departing.as_mut());
-                }
-                wanted = descriptors.last().is_some_and(ready);
+            match poll(&mut descriptors, PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(_) => return serving.report(),
             }
-            drop(descriptors);
-            if !matches!(asked.read(&mut [0]), Ok(1)) {
-                return serving.report();
+            let ready =
+                |polled: Option<&PollFd<'_>>| polled.is_some_and(|fd| fd.any() != Some(false));
+            serving.serve(&mut places, |place| ready(descriptors.get(place)));
+            if ready(descriptors.last()) {
+                if !matches!((&asked).read(&mut [0]), Ok(1)) {
+                    return serving.report();
+                }
+                // If nobody waits for it any more there is still room for the next one.
+                let _ = reports.try_send(serving.report());
             }
-            // If nobody waits for it any more there is still room for the next one.
-            let _ = reports.try_send(serving.report());
         }
     }
 }
@@ -116,8 +112,6 @@ struct Serving {
 /// The clocks, read together.
 struct Reading {
     now: Now,
-    /// `CLOCK_MONOTONIC`.
-    host: Instant,
     real: WallTime,
     clock: ServedClock,
     /// By how much `CLOCK_REALTIME` was stepped since the reading before.
@@ -144,30 +138,53 @@ impl Serving {
         report(&self.responder, &self.latency)
     }
 
-    fn serve(&mut self, socket: &UdpSocket, mut departing: Option<&mut Departing>) {
-        let mut step = None;
-        let (before, mut begin) = (self.host, None);
-        let mut received = self.batch.receive(socket.as_fd());
-        for round in 1.. {
-            let Ok(count) = received else {
-                // It may have been a departure that was told late.
-                return self.depart(socket, departing);
-            };
-            let Some(reading) = self.read() else { return };
-            // What has been waiting may be stamped by the clock as it was.
-            step = reading.step.or(step);
-            self.answer(count, &reading, step);
-            self.send(socket, departing.as_deref_mut(), &reading);
-            let begin = *begin.get_or_insert(reading.host);
-            let busy = before.is_some_and(|(before, _)| begin - before < LINGER);
-            received = if self.alone && busy && reading.host - begin < LINGER {
-                self.batch.wait(socket.as_fd())
-            } else if count == BATCH && round < ROUNDS {
-                self.batch.receive(socket.as_fd())
+    /// Serves on those sockets that are ready, then on all as long as much comes in, or waits for
+    /// the only one; not longer than [`LINGER`].
+    fn serve(&mut self, places: &mut [Place<'_>], ready: impl Fn(usize) -> bool) {
+        let (before, mut step) = (self.host, None);
+        let mut most = 0;
+        for (number, place) in places.iter_mut().enumerate() {
+            if ready(number) {
+                most = self.serve_batch(place, Batch::receive, &mut step).max(most);
+            }
+        }
+        let Some((begin, _)) = self.host else { return };
+        let busy = before.is_some_and(|(before, _)| begin - before < LINGER);
+        while self.host.is_some_and(|(now, _)| now - begin < LINGER) {
+            if let [place] = places
+                && self.alone
+                && busy
+                && most > 0
+            {
+                most = self.serve_batch(place, Batch::wait, &mut step);
+            } else if most >= MANY {
+                let places = places.iter_mut();
+                let each = places.map(|place| self.serve_batch(place, Batch::receive, &mut step));
+                most = each.max().unwrap_or_default();
             } else {
                 return;
-            };
+            }
         }
+    }
+
+    /// Answers what `receive` takes from a socket at once; how much that was.
+    fn serve_batch(
+        &mut self,
+        (socket, departing): &mut Place<'_>,
+        receive: impl Fn(&mut Batch, BorrowedFd<'_>) -> Result<usize, Errno>,
+        step: &mut Option<Span>,
+    ) -> usize {
+        let Ok(count) = receive(&mut self.batch, socket.as_fd()) else {
+            // It may have been a departure that was told late.
+            self.depart(socket, departing.as_mut());
+            return 0;
+        };
+        let Some(reading) = self.read() else { return 0 };
+        // What has been waiting may be stamped by the clock as it was.
+        *step = reading.step.or(*step);
+        self.answer(count, &reading, *step);
+        self.send(socket, departing.as_mut(), &reading);
+        count
     }
 
     /// Reads the clocks and tells the server what it has to know; none before there is a clock.
@@ -192,7 +209,7 @@ impl Serving {
             self.responder.update(&is.system, now);
             self.updated = Some(now.mono);
         }
-        Some(Reading { now, host, real, clock: is.clock, step })
+        Some(Reading { now, real, clock: is.clock, step })
     }
 
     fn answer(&mut self, count: usize, reading: &Reading, step: Option<Span>) {
@@ -245,7 +262,7 @@ impl Serving {
         }
         let (sent, _) = self.batch.send(socket.as_fd());
         let end = reading.clock.wall();
-        if count >= MANY {
+        if self.answers.len() >= MANY {
             self.sending = least(self.sending, (end - begin).as_nanos() / count);
         }
         let mut told = false;

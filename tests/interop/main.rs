@@ -3,6 +3,7 @@
 mod bed;
 mod client;
 mod server;
+mod wire;
 
 use truechimer_tests::peers::Need;
 use truechimer_tests::trial::{conclude, trial};
@@ -23,6 +24,18 @@ fn main() {
         trial("server::for_ntpd", &[Need::Ntpd, Need::Namespace], server::for_ntpd),
         trial("server::for_ntplib", &[Need::Ntplib], server::for_ntplib),
         trial("server::for_ntpdig", &[Need::Ntpdig, Need::Namespace], server::for_ntpdig),
+        trial(
+            "server::for_openntpd",
+            &[Need::OpenNtpd, Need::Namespace, Need::Root],
+            server::for_openntpd,
+        ),
+        trial("server::for_busybox", &[Need::Busybox, Need::Namespace], server::for_busybox),
+        trial("server::for_ntpd_rs", &[Need::NtpdRs, Need::Namespace], server::for_ntpd_rs),
+        trial(
+            "wire::nothing_is_malformed",
+            &[Need::Chronyd, Need::Ntplib, Need::Tshark, Need::Root],
+            wire::nothing_is_malformed,
+        ),
         trial("server::states_its_path", &[Need::Chronyd, Need::Ntplib], server::states_its_path),
         trial("server::before_it_is_synced", &[], server::before_it_is_synced),
     ];

@@ -1,14 +1,11 @@
-//! chimed as a server, of those clients that can be run without the privilege to set a clock.
-//!
-//! That leaves out: OpenNTPD, which gives its privileges up by setgroups(2), refused in a namespace
-//! of one user; ntpd-rs, which ends if it may not set the clock; busybox, whose Debian package has
-//! no `ntpd`.
+//! chimed as a server, of clients of which none can set the clock.
 
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
+use truechimer_tests::clients;
 use truechimer_tests::namespace::Namespace;
 use truechimer_tests::peers::{self, Chronyd};
 use truechimer_tests::process::output;
@@ -78,6 +75,28 @@ pub(crate) fn for_ntpdig() -> Result<()> {
     let _chimed = Chimed::start_in(&namespace, &local(123))?;
     let (stratum, offset) = peers::ask_with_ntpdig(&namespace)?;
     ensure!(stratum == 3 && offset.abs() < AGREE, "stratum {stratum}, {offset} s");
+    Ok(())
+}
+
+pub(crate) fn for_openntpd() -> Result<()> {
+    on_port_123("OpenNTPD", clients::follow_with_openntpd)
+}
+
+pub(crate) fn for_busybox() -> Result<()> {
+    on_port_123("busybox", clients::ask_with_busybox)
+}
+
+pub(crate) fn for_ntpd_rs() -> Result<()> {
+    on_port_123("ntpd-rs", clients::follow_with_ntpd_rs)
+}
+
+/// Of a worker.
+fn on_port_123(name: &str, client: impl Fn(&Namespace) -> Result<f64>) -> Result<()> {
+    let namespace = Namespace::new()?;
+    let chimed = Chimed::start_in(&namespace, &(local(123) + "[serve]\nworkers = 1\n"))?;
+    let offset = client(&namespace)?;
+    ensure!(offset.abs() < AGREE, "{name}: {offset} s");
+    ensure!(chimed.status()?.number("answers")? > 0.0, "{:?}", chimed.status()?);
     Ok(())
 }
 

@@ -44,11 +44,24 @@ pub fn released_chimed() -> Result<PathBuf> {
 /// If it cannot be built.
 pub fn preload_simulator() -> Result<PathBuf> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
-    let target = ["build", "--package", "truechimer-tests", "--example", "preload_simulator"];
+    preload("preload_simulator", &RESULT)
+}
+
+/// The library of `preload/read_only_clock.rs`, likewise.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn preload_read_only_clock() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    preload("preload_read_only_clock", &RESULT)
+}
+
+fn preload(example: &str, result: &OnceLock<Result<(), String>>) -> Result<PathBuf> {
+    let target = ["build", "--package", "truechimer-tests", "--example", example];
     let directory = profile_directory()?;
     let released = directory.ends_with("release");
-    once(&RESULT, || build(&target, released))?;
-    Ok(directory.join("examples/libpreload_simulator.so"))
+    once(result, || build(&target, released))?;
+    Ok(directory.join(format!("examples/lib{example}.so")))
 }
 
 /// The program that writes the manual pages and completions.

@@ -22,7 +22,9 @@
 pub mod bare;
 pub mod binaries;
 pub mod board;
+pub mod capture;
 pub mod chimed;
+pub mod clients;
 pub mod fake;
 pub mod footprint;
 pub mod guest;

@@ -66,8 +66,17 @@ impl Namespace {
     #[must_use]
     pub fn command_without_clock(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.command("setpriv");
-        command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
-        command.args(["sh", "-c", WITHOUT_SYS_TIME, "sh"]).arg(program);
+        without_clock(&mut command, program);
+        command
+    }
+
+    /// A command by which root runs a program in its network as root of the machine, but without
+    /// `CAP_SYS_TIME`, and not at all if that has failed.
+    #[must_use]
+    pub fn command_of_root(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.anchor.id().to_string()).args(["--net", "--", "setpriv"]);
+        without_clock(&mut command, program);
         command
     }
 
@@ -80,4 +89,10 @@ impl Namespace {
         command.arg(resolv_conf).arg(program);
         command
     }
+}
+
+/// What setpriv is to run, and how.
+fn without_clock(setpriv: &mut Command, program: impl AsRef<OsStr>) {
+    setpriv.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
+    setpriv.args(["sh", "-c", WITHOUT_SYS_TIME, "sh"]).arg(program);
 }

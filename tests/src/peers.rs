@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clients;
 use crate::guest;
 use crate::namespace::Namespace;
 use crate::process::{Process, output, run};
@@ -33,6 +34,14 @@ pub enum Need {
     Ntpdig,
     /// The Python module.
     Ntplib,
+    /// OpenNTPD's daemon.
+    OpenNtpd,
+    /// busybox' daemon.
+    Busybox,
+    /// ntpd-rs.
+    NtpdRs,
+    /// What decodes captured packets.
+    Tshark,
     /// strace, on a system that allows it to trace.
     Strace,
     /// The emulator of Arm boards.
@@ -58,6 +67,10 @@ impl Need {
             Self::Ntpd => program("ntpsec", "ntpd").is_some(),
             Self::Ntpdig => output(ntpdig(Command::new).args(["-V"])).is_ok(),
             Self::Ntplib => output(python().args(["-c", "import ntplib"])).is_ok(),
+            Self::OpenNtpd => program("openntpd", "ntpd").is_some(),
+            Self::Busybox => clients::busybox().is_some(),
+            Self::NtpdRs => clients::ntpd_rs().is_some(),
+            Self::Tshark => output(Command::new("tshark").arg("--version")).is_ok(),
             Self::Strace => {
                 output(Command::new("strace").args(["-o", "/dev/null", "true"])).is_ok()
             }
@@ -77,7 +90,7 @@ impl Need {
     pub fn can_be_installed(self) -> bool {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
-            Self::Namespace | Self::SystemdAnalyze | Self::Root => false,
+            Self::Namespace | Self::SystemdAnalyze | Self::Root | Self::NtpdRs => false,
             Self::Guest => guest::RUNS_PROGRAMS,
             _ => true,
         }
@@ -92,6 +105,14 @@ impl fmt::Display for Need {
             Self::Ntpd => "NTPsec's ntpd",
             Self::Ntpdig => "ntpdig",
             Self::Ntplib => "Python's ntplib",
+            Self::OpenNtpd => "OpenNTPD",
+            Self::Busybox => "busybox with its ntpd",
+            Self::NtpdRs => {
+                return f.write_str(
+                    "ntpd-rs not found; cargo bench -p truechimer-tests --bench server installs it",
+                );
+            }
+            Self::Tshark => "tshark",
             Self::Strace if !self.can_be_installed() => {
                 return f.write_str("this system does not let strace trace");
             }
@@ -111,12 +132,12 @@ impl fmt::Display for Need {
 }
 
 /// Where `tests/run` unpacks Debian's packages, each into a folder of its name.
-fn unpacked(package: &str) -> Option<PathBuf> {
+pub(crate) fn unpacked(package: &str) -> Option<PathBuf> {
     Some(binaries::target_directory().ok()?.join("peers").join(package))
 }
 
 /// A program of a Debian package, unpacked or installed.
-fn program(package: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn program(package: &str, name: &str) -> Option<PathBuf> {
     let unpacked = unpacked(package).map(|root| root.join("usr"));
     let installed = env::var_os("PATH").unwrap_or_default();
     let unpacked = unpacked.iter().flat_map(|usr| [usr.join("sbin"), usr.join("bin")]);
@@ -125,7 +146,7 @@ fn program(package: &str, name: &str) -> Option<PathBuf> {
     folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()))
 }
 
-fn require(package: &str, name: &str) -> Result<PathBuf> {
+pub(crate) fn require(package: &str, name: &str) -> Result<PathBuf> {
     program(package, name).with_context(|| format!("{name} not found"))
 }
 

@@ -1,13 +1,13 @@
 //! The servers under load, each on a port of its own.
 
 use std::any::Any;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 use truechimer_tests::chimed::{Chimed, listen};
+use truechimer_tests::clients;
 use truechimer_tests::namespace::Namespace;
 use truechimer_tests::peers::{Chronyd, Need};
 use truechimer_tests::process::Process;
@@ -64,7 +64,7 @@ impl Subject {
 
     /// ntpd-rs, in a namespace: it has no option that leaves the clock alone.
     pub fn ntpd_rs() -> Result<Option<Self>> {
-        let Some(program) = ntpd_rs_program().filter(|_| Need::Namespace.is_met()) else {
+        let Some(program) = clients::ntpd_rs().filter(|_| Need::Namespace.is_met()) else {
             return Ok(None);
         };
         let (namespace, directory, port) = (Namespace::new()?, scratch()?, 11_123);
@@ -97,25 +97,15 @@ impl Subject {
     }
 }
 
-/// Where this bench has cargo install it, which takes minutes.
-pub fn ntpd_rs_root() -> Result<PathBuf> {
-    Ok(binaries::target_directory()?.join("peers/ntpd-rs"))
-}
-
-fn ntpd_rs_program() -> Option<PathBuf> {
-    let program = ntpd_rs_root().ok()?.join("bin/ntp-daemon");
-    program.is_file().then_some(program)
-}
-
 /// Installs ntpd-rs unless that has been done.
 ///
 /// # Errors
 /// It cannot be had.
 pub fn install_ntpd_rs() -> Result<()> {
-    if ntpd_rs_program().is_some() {
+    if clients::ntpd_rs().is_some() {
         return Ok(());
     }
-    let root = ntpd_rs_root()?;
+    let root = clients::ntpd_rs_root()?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["install", "--quiet", "--locked", "ntpd", "--bin", "ntp-daemon", "--root"]);
     command.arg(&root).arg("--target-dir").arg(root.join("build"));

@@ -187,6 +187,17 @@ pub(crate) fn rate() -> Result<()> {
         let total = &told(&chimed)?["total"];
         ensure!(total["refused"] == serde_json::json!({"rate": 8}), "{total}");
         ensure!(total["kisses"] == 2 && total["answered"] == 6, "{total}");
+        ensure!(total["latency_median"].as_f64() > Some(0.0), "{total}");
+        let mut command = chimectl()?;
+        let ended =
+            finish(command.arg("-s").arg(chimed.control()).args(["server", "--prometheus"]), SOON)?;
+        for line in [
+            "chimed_server_refused_total{reason=\"rate\"} 8\n",
+            "chimed_server_requests_total{version=\"4\"} 12\n",
+            "chimed_server_latency_seconds_count 6\n",
+        ] {
+            ensure!(ended.stdout.contains(line), "no {line} in {ended:?}");
+        }
         let top = serde_json::json!({"address": "127.0.0.1", "requests": 10, "refused": 8});
         ensure!(total["clients"][0] == top, "{total}");
     }

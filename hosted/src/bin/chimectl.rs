@@ -37,7 +37,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Question::Tracking => tracking(cli)?,
         Question::Peers => answer(cli, Command::Peers)?,
         Question::Watch { interval } => return Ok(watch::watch(&cli.socket, *interval, cli.json)?),
-        Question::Server => answer(cli, Command::Server)?,
+        Question::Server { prometheus: true } => match ask(&cli.socket, Command::Server)? {
+            Answer::Server(served) => served.to_prometheus(),
+            Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
+            _ => anyhow::bail!("chimed did not say what it served"),
+        },
+        Question::Server { prometheus: false } => answer(cli, Command::Server)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,

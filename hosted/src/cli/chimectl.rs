@@ -59,9 +59,13 @@ pub enum Question {
     /// What was served to whom: counts by reason and version, rates, latency, top clients
     ///
     /// Rates are averages since somebody asked last, or since the start. Latency is from the
-    /// request's arrival in the kernel to when the answer left, as workers measure it; clients are
-    /// counted with a limit of rate.
-    Server,
+    /// request's arrival in the kernel to when the answer left; clients are counted with a limit of
+    /// rate.
+    Server {
+        /// For Prometheus: counters and a histogram of the latency, in its text format
+        #[arg(long)]
+        prometheus: bool,
+    },
     /// Have a clock that is held step to what the sources say
     ///
     /// The daemon holds the clock when they claim an offset beyond `panic_threshold`.

@@ -1,6 +1,7 @@
 //! Asking a running daemon: one line of JSON each way over a Unix socket.
 
 mod client;
+mod prometheus;
 mod reloaded;
 mod server;
 mod serving;

@@ -37,7 +37,7 @@ pub struct ServerReport {
     /// Datagrams by the version that they state.
     pub versions: BTreeMap<String, u64>,
     /// Half of the answers took less, from the arrival of the request to when they left, in
-    /// seconds. Only workers measure it.
+    /// seconds.
     pub latency_median: Option<f64>,
     /// Of a hundred answers 99 took less, in seconds.
     pub latency_p99: Option<f64>,

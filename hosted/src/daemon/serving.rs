@@ -7,7 +7,7 @@ use std::time::Instant as HostInstant;
 use nix::errno::Errno;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
-use truechimer_core::server::{Counters, Histogram, Refusal};
+use truechimer_core::server::{Counters, Refusal};
 use truechimer_core::units::Span;
 
 use super::status::counts;
@@ -127,6 +127,7 @@ impl Serving {
             Some(workers) => workers.end().iter().for_each(|report| self.past.add(report)),
             None => self.past.add(&own(node)),
         }
+        node.socket.forget_latency();
         node.set_server(serve::idle(seed()?));
         let failures = bind(new, &mut node.socket);
         self.whole = failures.is_empty();
@@ -177,7 +178,7 @@ impl Serving {
 
 /// What the engine's thread did.
 fn own(node: &DaemonNode) -> Report {
-    serve::report(&node.server, &Histogram::default())
+    serve::report(&node.server, node.socket.latency())
 }
 
 fn published(node: &DaemonNode) -> Published {

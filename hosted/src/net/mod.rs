@@ -17,6 +17,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, conne
 use truechimer_core::PeerId;
 use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
+use truechimer_core::server::Histogram;
+use truechimer_core::units::WallTime;
 
 use self::listening::{Listener, Shared};
 pub(crate) use self::message::enable_stamps;
@@ -39,6 +41,10 @@ pub struct Sockets {
     ready: VecDeque<Channel>,
     /// Where the last datagram came in, from where its answer is to leave.
     local: Option<Local>,
+    /// When it came in, if the kernel said so.
+    arrived: Option<WallTime>,
+    /// From then to when the answer had left.
+    latency: Histogram,
     failures: Vec<Event<'static>>,
     /// The error that a peer's queries had last, which is told once.
     told: BTreeMap<PeerId, Errno>,
@@ -76,6 +82,17 @@ impl Sockets {
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
         let own = self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok());
         own.chain(self.shared.iter().map(|shared| shared.address))
+    }
+
+    /// From when the requests came in that this thread answered to when the answers had left.
+    #[must_use]
+    pub const fn latency(&self) -> &Histogram {
+        &self.latency
+    }
+
+    /// From now on others are counted.
+    pub fn forget_latency(&mut self) {
+        self.latency = Histogram::default();
     }
 
     /// Every socket, for poll(2).
@@ -222,7 +239,12 @@ impl DatagramSocket for Sockets {
     ) -> nb::Result<(), SocketError> {
         let listener = self.listeners.get(usize::from(listener)).ok_or(SocketError::NoListener)?;
         match message::send(&listener.socket, datagram, Some(to), self.local) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if let Some(arrived) = self.arrived {
+                    self.latency.record(realtime() - arrived);
+                }
+                Ok(())
+            }
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
             Err(error) => Err(SocketError::Send(error).into()),
         }
@@ -260,6 +282,10 @@ impl DatagramSocket for Sockets {
             // In turn, so that a flood on one socket does not keep the others waiting.
             self.ready.push_back(channel);
             self.local = message.local;
+            self.arrived = match message.stamp {
+                RawStamp::Kernel(at) => Some(at),
+                _ => None,
+            };
             let (len, from, stamp) = (message.len, message.from, message.stamp);
             return Ok(Received { channel, from, stamp, len });
         }

@@ -40,7 +40,7 @@ pub const TOP: usize = 10;
 pub struct Report {
     /// What it counted.
     pub counters: Counters,
-    /// From when a request was received to when its answer left; only workers measure it.
+    /// From when a request was received to when its answer left.
     pub latency: Histogram,
     /// Those that asked most; none without a limit of rate.
     pub top: Vec<Client>,

@@ -430,3 +430,29 @@ proptest! {
         }
     }
 }
+
+/// Behind a translator of addresses clients differ by their ports, of which a server knows nothing:
+/// the stamps that they name tell them apart.
+#[test]
+fn two_behind_one_address_are_not_confused() {
+    let mut server = server(&Config::default());
+    let t = |micros: u64| now(SECOND + micros * 1_000);
+    let mut last = [0u64; 2].map(|_| None::<(Header, Now)>);
+    for round in 0..20 {
+        for (client, last) in (0..2).zip(&mut last) {
+            let at = 10_000 * round + 100 * client;
+            let (received, departed) = (t(at), t(at + 7 + client));
+            let origin = last.as_ref().map_or(0, |(answer, _)| answer.receive_time.to_bits());
+            let own = 1_000 * (round + 1) + 10 * client;
+            let answer =
+                exchange(&mut server, &request(origin, own, own + 1), CLIENT, received, departed);
+            if let Some((_, departed)) = last {
+                assert_eq!(answer.origin_time.to_bits(), own, "{client} in round {round}");
+                let error = answer.transmit_time.to_bits().abs_diff(bits(*departed));
+                assert!(error <= 1, "{client} in round {round}: {error}");
+            }
+            *last = Some((answer, departed));
+        }
+    }
+    assert_eq!(server.counters().interleaved, 38);
+}

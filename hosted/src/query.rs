@@ -209,11 +209,13 @@ pub fn query(
         while let Ok(received) = sockets.receive(&mut buffer) {
             let Channel::Peer(PeerId(place)) = received.channel else { continue };
             let place = usize::from(place);
+            while let Some((PeerId(place), stamp)) = sockets.departed() {
+                if let Some(sent) = pending.get_mut(&usize::from(place)) {
+                    sent.query.transmitted = time(stamp);
+                }
+            }
             let Some(sent) = pending.get(&place) else { continue };
-            let at = match received.stamp {
-                RawStamp::Kernel(time) => time,
-                _ => realtime(),
-            };
+            let at = time(received.stamp);
             if let Some(answer) = judge(sent, at, &buffer[..received.len]) {
                 pending.remove(&place);
                 answers.insert(place, answer);
@@ -235,10 +237,7 @@ fn send(
     for address in target.resolve().map_err(QueryError::Resolve)? {
         match sockets.query(PeerId(place as u16), address, &query.to_bytes()) {
             Ok(stamp) => {
-                query.transmitted = match stamp {
-                    RawStamp::System(time) => time,
-                    _ => realtime(),
-                };
+                query.transmitted = time(stamp);
                 return Ok(Pending { address, query });
             }
             Err(nb::Error::WouldBlock) => outcome = Err(SocketError::Send(Errno::EAGAIN).into()),
@@ -246,6 +245,14 @@ fn send(
         }
     }
     outcome
+}
+
+/// By the system's clock.
+fn time(stamp: RawStamp) -> WallTime {
+    match stamp {
+        RawStamp::Kernel(time) | RawStamp::System(time) => time,
+        _ => realtime(),
+    }
 }
 
 fn wait(sockets: &mut Sockets, left: Duration) {

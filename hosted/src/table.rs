@@ -25,7 +25,36 @@ pub fn cells(peer: &Peer) -> [String; 9] {
     ]
 }
 
-fn name(peer: &Peer) -> String {
+/// All that is known of one, by name.
+#[must_use]
+pub fn details(peer: &Peer) -> Vec<(&'static str, String)> {
+    let known = |text: &Option<String>| text.clone().unwrap_or("-".into());
+    let rejected = peer.rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
+    let rejected = rejected.collect::<Vec<_>>().join(", ");
+    let [_, standing, options, stratum, reach, poll, offset, delay, counts] = cells(peer);
+    vec![
+        ("standing", standing),
+        ("trust", format!("{} of 10, {}valid", peer.trust, if peer.valid { "" } else { "in" })),
+        ("options", options),
+        ("stratum", stratum),
+        ("reference", known(&peer.reference)),
+        ("reach", reach),
+        ("poll", format!("{poll}, next in {:.1} s", peer.next_query)),
+        ("offset", offset),
+        ("deviation", seconds(peer.deviation)),
+        ("delay", delay),
+        ("root distance", seconds(peer.root_distance)),
+        ("sent by", format!("{} stamps", peer.transmit_stamps)),
+        ("received by", format!("{} stamps", peer.stamps)),
+        ("kernel stamps by", peer.stamps_by.clone()),
+        ("used/sent", counts),
+        ("dropped", if rejected.is_empty() { "none".into() } else { rejected }),
+    ]
+}
+
+/// What it is called.
+#[must_use]
+pub fn name(peer: &Peer) -> String {
     let address = peer.address.as_deref().unwrap_or("not resolved");
     match (&peer.name, peer.port) {
         (name, Some(port)) if name == address => format!("{name}:{port}"),

@@ -109,7 +109,7 @@ const STATUS_KEYS: [&str; 30] = [
     "uptime",
 ];
 
-const PEER_KEYS: [&str; 21] = [
+const PEER_KEYS: [&str; 23] = [
     "address",
     "delay",
     "deviation",
@@ -126,8 +126,10 @@ const PEER_KEYS: [&str; 21] = [
     "root_distance",
     "sent",
     "stamps",
+    "stamps_by",
     "standing",
     "stratum",
+    "transmit_stamps",
     "trust",
     "used",
     "valid",
@@ -200,6 +202,34 @@ pub(crate) fn tracking() -> Result<()> {
     ensure!(coloured.contains('\x1b'), "no colour: {coloured:?}");
     let plain = run_coloured(&chimed, &["tracking"], true)?;
     ensure!(!plain.contains('\x1b'), "escape codes: {plain:?}");
+    Ok(())
+}
+
+/// Both ways by the kernel's stamps, also behind the filter of the ntp engine's calls.
+pub(crate) fn stamps() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let starts: [fn(&str) -> Result<Chimed>; 2] =
+        [Chimed::start, |configuration| Chimed::start_separated(&[], configuration)];
+    for start in starts {
+        let chimed = start(&server(fake.port, -2))?;
+        chimed.wait_until("a synchronised clock", LIMIT, Status::is_synced)?;
+        let text = show(&chimed, &["sources", "-v"])?;
+        let (name, text) = text.split_once('\n').context("no peer")?;
+        ensure!(name == format!("127.0.0.1:{}", fake.port), "{name}");
+        for (row, expected) in [
+            ("sent by", "kernel stamps"),
+            ("received by", "kernel stamps"),
+            ("kernel stamps by", "SO_TIMESTAMPING"),
+            ("standing", "selected"),
+            ("dropped", "none"),
+        ] {
+            let found = text.lines().find_map(|line| line.trim().strip_prefix(row));
+            ensure!(found.map(str::trim) == Some(expected), "{row} in\n{text}");
+        }
+        let json: Value = serde_json::from_str(&show(&chimed, &["sources", "-v", "--json"])?)?;
+        ensure!(json[0]["transmit_stamps"] == "kernel", "{json}");
+        ensure!(json[0]["stamps_by"] == "SO_TIMESTAMPING", "{json}");
+    }
     Ok(())
 }
 

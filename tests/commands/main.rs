@@ -66,6 +66,7 @@ fn main() -> Result<()> {
         trial("control::status", &[], control::status),
         trial("control::peers", &[Need::Namespace], control::peers),
         trial("control::json", &[], control::json),
+        trial("control::stamps", &[], control::stamps),
         trial("control::accept", &[], control::accept),
         trial("control::step", &[], control::step),
         trial("control::tracking", &[], control::tracking),

@@ -77,6 +77,7 @@ struct Associate {
     peer: Peer,
     /// What the last selection made of it, if it was a candidate.
     standing: Standing,
+    sent: Stamp,
     received: Stamp,
     /// What it said before somebody else moved the clock has not been confirmed since.
     unconfirmed: bool,
@@ -160,8 +161,9 @@ impl<const PEERS: usize> Engine<PEERS> {
                 self.handle_datagram(now, peer, from, received, bytes, busy);
             }
             Input::Sent { peer, at, from } => {
-                if let Some(peer) = self.peer_mut(peer) {
-                    peer.handle_sent(at.time, from);
+                if let Some(associate) = self.associate_mut(peer) {
+                    associate.sent = at;
+                    associate.peer.handle_sent(at.time, from);
                 }
             }
             Input::SendFailed { peer } => {

@@ -37,6 +37,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 id,
                 peer: Peer::new(config, first_query, known, self.packets),
                 standing: Standing::Waiting,
+                sent: Stamp::default(),
                 received: Stamp::default(),
                 unconfirmed: false,
             })

@@ -84,6 +84,8 @@ pub struct PeerSnapshot {
     pub poll: i8,
     /// When it is asked next.
     pub next_query: Instant,
+    /// When the last query left, and how that is known.
+    pub sent: Stamp,
     /// What its last usable reply said.
     pub remote: Option<Remote>,
     /// When that came, and how that is known.
@@ -96,7 +98,7 @@ pub struct PeerSnapshot {
 
 impl PeerSnapshot {
     fn new(associate: &Associate, time: WallTime) -> Self {
-        let &Associate { id, ref peer, standing, received, .. } = associate;
+        let &Associate { id, ref peer, standing, sent, received, .. } = associate;
         Self {
             id,
             address: peer.address(),
@@ -109,6 +111,7 @@ impl PeerSnapshot {
             poll: peer.poll.exponent(),
             next_query: peer.next_query(),
             remote: peer.remote,
+            sent,
             received,
             estimate: peer.estimator.estimate(),
             counters: peer.counters,

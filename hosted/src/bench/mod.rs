@@ -25,7 +25,7 @@ use truechimer_core::wire::Header;
 use self::source::Source;
 use crate::clock::{realtime, wall};
 use crate::entropy::Urandom;
-use crate::net::enable_stamps;
+use crate::net::Stamping;
 use crate::sys;
 use crate::sys::batch::{BATCH, Batch};
 
@@ -298,7 +298,7 @@ fn socket(server: SocketAddr, number: Option<u32>) -> io::Result<UdpSocket> {
     };
     let socket = UdpSocket::bind((own, 0))?;
     // Without stamps latency has this program's own delay in it.
-    let _ = enable_stamps(&socket);
+    Stamping::of_arrivals(&socket);
     socket.connect(server)?;
     Ok(socket)
 }

@@ -35,7 +35,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let text = match &cli.command {
         Question::Status => answer(cli, Command::Status)?,
         Question::Tracking => tracking(cli)?,
-        Question::Peers => answer(cli, Command::Peers)?,
+        Question::Peers { verbose: true } if !cli.json => details(cli)?,
+        Question::Peers { .. } => answer(cli, Command::Peers)?,
         Question::Watch { interval } => return Ok(watch::watch(&cli.socket, *interval, cli.json)?),
         Question::Server { prometheus: true } => match ask(&cli.socket, Command::Server)? {
             Answer::Server(served) => served.to_prometheus(),
@@ -263,6 +264,23 @@ fn show_peers(peers: &[Peer]) -> String {
     let mut text = format!("{heading}{}{heading:#}\n", line(&HEADINGS.map(str::to_owned)));
     rows.iter().for_each(|row| text += &(line(row) + "\n"));
     text
+}
+
+/// A block of lines for each.
+fn details(cli: &Cli) -> anyhow::Result<String> {
+    let Answer::Peers(peers) = ask(&cli.socket, Command::Peers)? else {
+        anyhow::bail!("chimed did not say what its peers are");
+    };
+    let block = |peer: &Peer| {
+        let heading = AnsiColor::BrightBlack.on_default();
+        let row =
+            |(name, value): (&str, String)| format!("  {heading}{name:<16}{heading:#} {value}\n");
+        table::details(peer)
+            .into_iter()
+            .map(row)
+            .fold(table::name(peer) + "\n", |text, row| text + &row)
+    };
+    Ok(peers.iter().map(block).collect::<Vec<_>>().join("\n"))
 }
 
 fn show_log(lines: &[LogLine]) -> String {

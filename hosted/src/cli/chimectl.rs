@@ -45,7 +45,12 @@ pub enum Question {
     /// seconds, rates in ppm.
     Tracking,
     /// What is known of each peer
-    Peers,
+    #[command(visible_alias = "sources")]
+    Peers {
+        /// More: what the server says of itself, how datagrams are stamped, why some were dropped
+        #[arg(short, long)]
+        verbose: bool,
+    },
     /// Watch the clock and its peers: a table and graphs of offset and error bound
     ///
     /// On a terminal until q, Ctrl-C or a signal; up and down show other peers. Where standard input

@@ -192,6 +192,11 @@ pub struct Peer {
     pub next_query: f64,
     /// How the last reply's arrival was stamped: `hardware`, `kernel` or `user`.
     pub stamps: String,
+    /// How the last query's departure was stamped, likewise.
+    pub transmit_stamps: String,
+    /// The option of its socket by which the kernel stamps: `SO_TIMESTAMPING`, `SO_TIMESTAMPNS`,
+    /// `SO_TIMESTAMP` or `none`.
+    pub stamps_by: String,
     /// Queries that left.
     pub sent: u64,
     /// Replies that were used.

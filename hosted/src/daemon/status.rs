@@ -99,16 +99,21 @@ impl Reporter<'_> {
             }),
             interval: peer.interval.as_secs_f64(),
             next_query: (peer.next_query - now.mono).as_secs_f64(),
-            stamps: match peer.received.source {
-                StampSource::Hardware => "hardware",
-                StampSource::Kernel => "kernel",
-                _ => "user",
-            }
-            .into(),
+            stamps: stamp_name(peer.received.source).into(),
+            transmit_stamps: stamp_name(peer.sent.source).into(),
+            stamps_by: self.node.socket.stamping(peer.id).to_string(),
             sent: peer.counters.sent,
             used: peer.counters.used,
             rejected: counts(&Reject::NAMES, &peer.counters.rejected),
         }
+    }
+}
+
+const fn stamp_name(source: StampSource) -> &'static str {
+    match source {
+        StampSource::Hardware => "hardware",
+        StampSource::Kernel => "kernel",
+        _ => "user",
     }
 }
 

@@ -12,7 +12,7 @@ use nix::sys::socket::{SockaddrStorage, bind, setsockopt, sockopt};
 use truechimer_core::event::Event;
 use truechimer_core::hal::Channel;
 
-use super::{Sockets, datagram_socket, message};
+use super::{Sockets, Stamping, datagram_socket, message};
 use crate::config::Listen;
 #[cfg(target_os = "linux")]
 use crate::sys::batch::never_fragment;
@@ -113,6 +113,7 @@ fn bound(
     failures: &mut Vec<Event<'static>>,
 ) -> Result<UdpSocket, Errno> {
     let socket = datagram_socket(address, failures)?;
+    Stamping::of_arrivals(&socket);
     if sharing == Sharing::Yes {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
         // As much of it as the system allows.

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
+#[cfg(target_os = "linux")]
+use nix::sys::socket::Timestamps;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
@@ -16,15 +18,6 @@ use truechimer_core::hal::RawStamp;
 
 use crate::clock::wall;
 use crate::sys::fault::{Call, fault};
-
-/// Asks the kernel to stamp what arrives: to the nanosecond, or at least to the microsecond.
-pub(crate) fn enable_stamps(socket: &impl AsFd) -> Result<(), Errno> {
-    #[cfg(target_os = "linux")]
-    if setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok() {
-        return Ok(());
-    }
-    setsockopt(socket, sockopt::ReceiveTimestamp, &true)
-}
 
 /// The address that a datagram was sent to, as a socket needs to know that is bound to all.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +88,7 @@ pub(super) struct Receiver {
 impl Default for Receiver {
     fn default() -> Self {
         #[cfg(target_os = "linux")]
-        let control = cmsg_space!(TimeSpec, TimeVal, libc::in_pktinfo, libc::in6_pktinfo);
+        let control = cmsg_space!(Timestamps, TimeVal, libc::in_pktinfo, libc::in6_pktinfo);
         #[cfg(not(target_os = "linux"))]
         let control = cmsg_space!(TimeSpec, TimeVal);
         Self { control }
@@ -137,7 +130,8 @@ impl Receiver {
         for control in received.cmsgs().into_iter().flatten() {
             match control {
                 #[cfg(target_os = "linux")]
-                ControlMessageOwned::ScmTimestampns(time) => {
+                ControlMessageOwned::ScmTimestampsns(Timestamps { system: time, .. })
+                | ControlMessageOwned::ScmTimestampns(time) => {
                     message.stamp = RawStamp::Kernel(wall(time));
                 }
                 ControlMessageOwned::ScmTimestamp(time) => {

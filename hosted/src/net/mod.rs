@@ -5,6 +5,7 @@
 
 mod listening;
 mod message;
+mod stamping;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,8 +22,8 @@ use truechimer_core::server::Histogram;
 use truechimer_core::units::WallTime;
 
 use self::listening::{Listener, Shared};
-pub(crate) use self::message::enable_stamps;
 use self::message::{Local, Receiver};
+pub(crate) use self::stamping::Stamping;
 use crate::clock::realtime;
 use crate::sys::fault::{Call, fault};
 
@@ -45,6 +46,8 @@ pub struct Sockets {
     arrived: Option<WallTime>,
     /// From then to when the answer had left.
     latency: Histogram,
+    /// When queries left, as the kernel told later.
+    departures: VecDeque<(PeerId, RawStamp)>,
     failures: Vec<Event<'static>>,
     /// The error that a peer's queries had last, which is told once.
     told: BTreeMap<PeerId, Errno>,
@@ -54,7 +57,20 @@ pub struct Sockets {
 #[derive(Debug)]
 struct Asked {
     socket: UdpSocket,
+    stamping: Stamping,
+    /// When it was sent by the system's clock, while the kernel has yet to tell when it left.
+    sent: Option<WallTime>,
     served_at: Option<IpAddr>,
+}
+
+impl Asked {
+    /// When the query left, if the kernel tells it now. What is not between the sending and now is by
+    /// a clock that was stepped meanwhile.
+    fn departed(&mut self) -> Option<RawStamp> {
+        let left = stamping::departure(&self.socket)?;
+        let sent = self.sent.take()?;
+        (sent..=realtime()).contains(&left).then_some(RawStamp::Kernel(left))
+    }
 }
 
 /// Why a query could not be sent.
@@ -119,10 +135,26 @@ impl Sockets {
         self.queries.get(&peer)?.socket.take_error().ok()?
     }
 
+    /// How the kernel stamps a peer's last query and what answers it.
+    pub(crate) fn stamping(&self, peer: PeerId) -> Stamping {
+        self.queries.get(&peer).map(|asked| asked.stamping).unwrap_or_default()
+    }
+
     /// Closes the socket of the last query of a peer that is asked no longer.
     pub fn close_query(&mut self, peer: PeerId) {
-        self.queries.remove(&peer);
+        self.forget_query(peer);
         self.told.remove(&peer);
+    }
+
+    fn look_for_departure(&mut self, peer: PeerId, is_due: impl Fn(&Asked) -> bool) {
+        let asked = self.queries.get_mut(&peer).filter(|asked| is_due(asked));
+        let left = asked.and_then(Asked::departed).map(|stamp| (peer, stamp));
+        self.departures.extend(left);
+    }
+
+    fn forget_query(&mut self, peer: PeerId) {
+        self.queries.remove(&peer);
+        self.departures.retain(|(departed, _)| *departed != peer);
     }
 
     /// Where a server may ask this host that is asked through `socket`: there too if time is served
@@ -166,8 +198,7 @@ fn datagram_socket(
     fault(Call::DatagramSocket)?;
     let descriptor = socket(family, SockType::Datagram, SockFlag::empty(), None)?;
     let _ = fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    // What a socket works without, only worse: receive stamps and low delay.
-    let _ = enable_stamps(&descriptor);
+    // What a socket works without, only worse.
     if address.is_ipv4() && set_lowdelay(&descriptor).is_err() {
         failures.push(Event::SetsockoptLowdelay);
     }
@@ -187,10 +218,14 @@ fn set_lowdelay(_: &impl AsFd) -> Result<(), Errno> {
 }
 
 /// A socket connected to `to` from a random port, which the kernel picks.
-fn query_socket(to: SocketAddr, failures: &mut Vec<Event<'static>>) -> Result<UdpSocket, Errno> {
+fn query_socket(
+    to: SocketAddr,
+    failures: &mut Vec<Event<'static>>,
+) -> Result<(UdpSocket, Stamping), Errno> {
     let socket = datagram_socket(to, failures)?;
+    let stamping = Stamping::of_both(&socket);
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok(socket)
+    Ok((socket, stamping))
 }
 
 impl DatagramSocket for Sockets {
@@ -202,20 +237,24 @@ impl DatagramSocket for Sockets {
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<RawStamp, SocketError> {
-        self.queries.remove(&peer);
-        let socket = query_socket(to, &mut self.failures).map_err(|error| {
+        self.forget_query(peer);
+        let (socket, stamping) = query_socket(to, &mut self.failures).map_err(|error| {
             // No way to the server is a matter of the peer's reach, not of this host's sockets.
             if !is_unreachable(error) {
                 self.failures.push(Event::ClientQuerySocket);
             }
             SocketError::Open(error)
         })?;
-        let sent = realtime();
+        let read = realtime();
         match message::send(&socket, datagram, None, None) {
             Ok(_) => {
                 let served_at = self.address_for(&socket, to);
-                self.queries.insert(peer, Asked { socket, served_at });
-                Ok(RawStamp::System(sent))
+                let sent = Some(read).filter(|_| stamping.has_departures());
+                let mut asked = Asked { socket, stamping, sent, served_at };
+                // Mostly the kernel knows by now.
+                let stamp = asked.departed().unwrap_or(RawStamp::System(read));
+                self.queries.insert(peer, asked);
+                Ok(stamp)
             }
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
             Err(error) => {
@@ -225,6 +264,10 @@ impl DatagramSocket for Sockets {
                 Err(SocketError::Send(error).into())
             }
         }
+    }
+
+    fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        self.departures.pop_front()
     }
 
     fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
@@ -254,6 +297,10 @@ impl DatagramSocket for Sockets {
     /// unanswered.
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, SocketError> {
         while let Some(channel) = self.ready.pop_front() {
+            if let Channel::Peer(peer) = channel {
+                // Before the answer, for which it counts.
+                self.look_for_departure(peer, |asked| asked.sent.is_some());
+            }
             let socket = match channel {
                 Channel::Peer(peer) => self.queries.get(&peer).map(|asked| &asked.socket),
                 Channel::Listener(place) => {
@@ -263,7 +310,13 @@ impl DatagramSocket for Sockets {
             let Some(socket) = socket else { continue };
             let message = match self.receiver.receive(socket, buffer) {
                 Ok(message) => message,
-                Err(Errno::EAGAIN | Errno::EINTR) => continue,
+                Err(Errno::EAGAIN | Errno::EINTR) => {
+                    // What else would keep poll(2) awake.
+                    if let Channel::Peer(peer) = channel {
+                        self.look_for_departure(peer, |asked| asked.stamping.has_departures());
+                    }
+                    continue;
+                }
                 Err(error) => {
                     let address = match channel {
                         Channel::Peer(_) => socket.peer_addr(),

@@ -11,6 +11,13 @@ pub(crate) enum Call {
     AdjustClock,
     DatagramSocket,
     TypeOfService,
+    #[cfg(target_os = "linux")]
+    Timestamping,
+    #[cfg(target_os = "linux")]
+    Timestampns,
+    Timestamp,
+    #[cfg(target_os = "linux")]
+    Departure,
     Sendmsg,
     Recvmsg,
     ControlSocket,
@@ -41,34 +48,33 @@ pub(crate) use injected::{fault, inject};
 
 #[cfg(test)]
 mod injected {
-    use std::cell::Cell;
+    use std::cell::RefCell;
 
     use nix::errno::Errno;
 
     use super::Call;
 
-    thread_local!(static FAULT: Cell<Option<(Call, Errno)>> = const { Cell::new(None) });
+    thread_local!(static FAULTS: RefCell<Vec<(Call, Errno)>> = const { RefCell::new(Vec::new()) });
 
     /// The error that was injected.
     pub(crate) fn fault(call: Call) -> Result<(), Errno> {
-        match FAULT.get() {
-            Some((failing, error)) if failing == call => Err(error),
-            _ => Ok(()),
-        }
+        let failing =
+            FAULTS.with_borrow(|faults| faults.iter().find(|fault| fault.0 == call).copied());
+        failing.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Has a call fail on this thread for as long as the result lives.
     #[must_use]
     pub(crate) fn inject(call: Call, error: Errno) -> Injection {
-        FAULT.set(Some((call, error)));
-        Injection
+        FAULTS.with_borrow_mut(|faults| faults.push((call, error)));
+        Injection(call)
     }
 
-    pub(crate) struct Injection;
+    pub(crate) struct Injection(Call);
 
     impl Drop for Injection {
         fn drop(&mut self) {
-            FAULT.set(None);
+            FAULTS.with_borrow_mut(|faults| faults.retain(|fault| fault.0 != self.0));
         }
     }
 }

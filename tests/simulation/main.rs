@@ -1,6 +1,7 @@
 //! The worlds of `worlds/`, each with one thing wrong, and what must come of each; and what is
 //! measured over many.
 
+mod adversity;
 mod asymmetry;
 mod bounds;
 mod sources;
@@ -28,7 +29,8 @@ fn main() -> Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || run(&path).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let measured: [(&str, Run); 6] = [
+    let measured: [(&str, Run); 7] = [
+        ("a_day_of_adversity", adversity::run),
         ("static_asymmetry", asymmetry::run),
         ("bounds", bounds::run),
         ("sources_share_the_packets", sources::run),

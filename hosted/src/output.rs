@@ -13,7 +13,7 @@ pub fn print(text: &str) -> io::Result<()> {
     print_on(text).map(drop)
 }
 
-/// As [`print`]; says whether its reader wants more.
+/// As [`print()`]; says whether its reader wants more.
 ///
 /// # Errors
 /// It cannot be written.

@@ -35,6 +35,8 @@ fn main() {
         trial("in_guest::disciplines", &[Need::Guest], daemon::disciplines),
         trial("in_guest::processes", &[Need::Guest], daemon::processes),
         trial("in_guest::beginnings", &[Need::Guest], daemon::beginnings),
+        trial("in_guest::leaps", &[Need::Guest], daemon::leaps),
+        trial("in_guest::kept", &[Need::Guest], daemon::kept),
         trial("in_guest::adversity", &[Need::Guest], daemon::adversity),
     ];
     conclude(trials, THREADS);

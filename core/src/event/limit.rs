@@ -1,6 +1,6 @@
-//! How many lines others may bring about. What comes from the network, or from whoever may use the
-//! control socket, passes a token bucket of its kind and one that all kinds share. What does not
-//! pass is counted, and the count is told by [`Event::MessagesSuppressed`].
+//! How many lines others may bring about. What comes from the network, from whoever looks names up, or
+//! from whoever may use the control socket, passes a token bucket of its kind and one that all kinds
+//! share. What does not pass is counted, and the count is told by [`Event::MessagesSuppressed`].
 //!
 //! So there are never more lines in a time `t` than [`ALL`] lets through, and one count a minute of
 //! each kind. What the host does of its own accord is not limited.
@@ -130,6 +130,8 @@ const fn rate(event: &Event<'_>) -> Option<Rate> {
         | Event::RecvmsgControlData { .. }
         | Event::RecvmsgControlFormat { .. }
         | Event::Recvfrom { .. }
+        | Event::HostDnsInvalidPeer
+        | Event::HostDnsAddressKnown
         | Event::ControlAccept
         | Event::ControlAcceptCalloc
         | Event::ControlCloseNotFound { .. }

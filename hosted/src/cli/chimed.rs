@@ -20,6 +20,9 @@ use crate::query::Target;
 /// 1024 can therefore be added at a start only, not by a reload. When one process ends the others do,
 /// and the status is 1: a service manager is to start chimed again.
 ///
+/// However it ends, the clock is left at its frequency and without a slew, unless it is killed by
+/// SIGKILL: then a slew in progress goes on until chimed is started again.
+///
 /// SIGTERM, SIGINT and SIGQUIT to the parent end it; SIGHUP has it read the configuration again.
 #[derive(Debug, Parser)]
 #[command(name = "chimed", version, args_conflicts_with_subcommands = true)]

@@ -33,6 +33,8 @@ const PPM_PER_MICRO: i32 = 100;
 #[derive(Debug)]
 pub struct KernelClock {
     rate: FreqOffset,
+    /// Somebody had synchronised it when it was opened.
+    synced: bool,
     /// The rate that it had been given and the one that it was found at.
     found: Option<(FreqOffset, FreqOffset)>,
     failures: Vec<Event<'static>>,
@@ -44,13 +46,22 @@ impl KernelClock {
     /// # Errors
     /// It cannot be read.
     pub fn open() -> Result<Self, ClockError> {
-        Ok(Self { rate: rate(&call(Settings::NONE)?), found: None, failures: Vec::new() })
+        let timex = call(Settings::NONE)?;
+        let synced = !timex.status.contains(Status::UNSYNC);
+        Ok(Self { rate: rate(&timex), synced, found: None, failures: Vec::new() })
     }
 
     /// The rate that the clock was found at.
     #[must_use]
     pub const fn rate(&self) -> FreqOffset {
         self.rate
+    }
+
+    /// Whether it had been synchronised, and not long ago, when it was opened. Systems that do not tell
+    /// count as such.
+    #[must_use]
+    pub const fn was_synced(&self) -> bool {
+        self.synced
     }
 
     /// Whether this process may change the clock: tries to, to the rate that it has, and ends what

@@ -45,6 +45,16 @@ impl HostClock {
         }
     }
 
+    /// Whether it had been synchronised before this process came to it.
+    #[must_use]
+    pub const fn was_synced(&self) -> bool {
+        match self {
+            Self::Kernel(clock) => clock.was_synced(),
+            Self::Remote(clock) => clock.was_synced(),
+            Self::Software(_) => false,
+        }
+    }
+
     /// What failed since it was last asked, to be logged.
     pub fn take_failures(&mut self) -> Vec<Event<'static>> {
         match self {

@@ -16,6 +16,7 @@ use crate::process::message::{Command, Did, Failure, Opened};
 #[derive(Debug)]
 pub struct RemoteClock {
     parent: Arc<Link>,
+    synced: bool,
     found: Option<(FreqOffset, FreqOffset)>,
     failures: Vec<Event<'static>>,
 }
@@ -30,10 +31,16 @@ impl RemoteClock {
         parent: Arc<Link>,
         control: bool,
     ) -> Result<(Self, FreqOffset, Result<(), ClockError>), ClockError> {
-        let Opened { rate, controlled, failures } = parent.open_clock(control)?;
+        let Opened { rate, synced, controlled, failures } = parent.open_clock(control)?;
         let failures = failures.into_iter().map(Failure::event).collect();
-        let clock = Self { parent, found: None, failures };
+        let clock = Self { parent, synced, found: None, failures };
         Ok((clock, FreqOffset::from_ppm_f64(rate), controlled.map_err(Into::into)))
+    }
+
+    /// As [`KernelClock::was_synced`](super::KernelClock::was_synced).
+    #[must_use]
+    pub const fn was_synced(&self) -> bool {
+        self.synced
     }
 
     /// What failed since it was last asked, to be logged.

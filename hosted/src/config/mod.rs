@@ -77,6 +77,8 @@ pub struct Config {
     pub leap_list: Option<PathBuf>,
     /// The folder of what is kept for the next start, if anything is.
     pub state: Option<PathBuf>,
+    /// The file in which Linux shows the clock that runs without power, if it is to be heeded.
+    pub rtc: Option<PathBuf>,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
     /// Whom the engines become if they may; `None` to stay who chimed was started as.
@@ -175,6 +177,7 @@ impl Default for Config {
             leap: engine.leap,
             leap_list: Some(crate::leap::DEFAULT.into()),
             state: Self::default_state(ClockKind::Kernel),
+            rtc: Some(crate::state::DEFAULT_RTC.into()),
             control: Some(DEFAULT_CONTROL.into()),
             user: Some(DEFAULT_USER.to_owned()),
             step_threshold: engine.step_threshold,

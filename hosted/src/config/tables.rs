@@ -52,6 +52,7 @@ struct File {
     leap: Option<Spanned<String>>,
     leap_list: Option<String>,
     state: Option<String>,
+    rtc: Option<String>,
     control: Option<String>,
     user: Option<String>,
     step_threshold: Number<f64>,
@@ -181,6 +182,9 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
         Some(path) => (!path.is_empty()).then(|| path.into()),
         None => Config::default_state(config.clock),
     };
+    if let Some(path) = file.rtc {
+        config.rtc = (!path.is_empty()).then(|| path.into());
+    }
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
     }

@@ -9,6 +9,7 @@ discipline = "kernel"
 leap = "slew"
 leap_list = "/tmp/leap-seconds.list"
 state = "/tmp/state"
+rtc = "/tmp/since_epoch"
 control = ""
 user = "nobody"
 step_threshold = 2
@@ -91,6 +92,7 @@ fn every_key() {
         leap: LeapMode::Slew,
         leap_list: Some("/tmp/leap-seconds.list".into()),
         state: Some("/tmp/state".into()),
+        rtc: Some("/tmp/since_epoch".into()),
         control: None,
         user: Some("nobody".to_owned()),
         step_threshold: Span::from_secs(2),

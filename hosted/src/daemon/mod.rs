@@ -140,16 +140,21 @@ impl Daemon {
         check_room(config, &log)?;
         let control = open_control(config, &log)?;
         let (mut clock, frequency, controlled) = open_clock(&superior, config, &log)?;
-        let (keeper, kept) = superior.keeper(config, &log);
-        let (frequency, deviation) = match controlled {
-            true => state::restore(&mut clock, frequency, &kept, &log),
-            false => (frequency, None),
-        };
-        let mut engine_config = config.engine_config(frequency);
-        engine_config.frequency_deviation = deviation.unwrap_or(engine_config.frequency_deviation);
+        let (keeper, past) = superior.keeper(config, &log);
+        let trusted = clock.was_synced();
+        let restored =
+            controlled.then(|| state::restore(&mut clock, frequency, &past, trusted, &log));
+        let mut engine_config =
+            config.engine_config(restored.map_or(frequency, |begun| begun.rate));
+        if let Some(deviation) = restored.and_then(|begun| begun.deviation) {
+            engine_config.frequency_deviation = deviation;
+        }
         engine_config.control = controlled;
         engine_config.precision = precision();
         let mut engine = Engine::new(&engine_config, clock.now(), serving::seed()?);
+        if let Some(quality) = restored.and_then(|begun| begun.quality) {
+            engine.set_boot(quality);
+        }
         let mut names = Names::default();
         for entry in Entry::all(config) {
             let peer = engine.add_peer(clock.now(), &entry.config);
@@ -296,7 +301,10 @@ impl Daemon {
                 Output::Constrain => {
                     self.constraint.ask(&self.superior, &self.config, &self.log);
                 }
-                Output::Persist(state) => self.keeper.keep(&state, &self.log),
+                Output::Persist(state) => {
+                    let now = self.node.clock.now().wall;
+                    self.keeper.keep(&state, now, &self.log);
+                }
                 // Rejected datagrams are counted; the rest the loop has done.
                 _ => {}
             }
@@ -454,11 +462,13 @@ impl Daemon {
     fn leave_clock(&mut self) {
         let now = self.node.clock.now();
         if let Some(state) = self.node.engine.state(now) {
-            self.keeper.keep(&state, &self.log);
+            self.keeper.keep(&state, now.wall, &self.log);
         }
         let snapshot = self.node.engine.snapshot(now);
         let (controlled, frequency) = (snapshot.controlled, snapshot.frequency);
-        if controlled && self.node.clock.adjust(frequency, FreqOffset::ZERO).is_err() {
+        let left = controlled.then(|| self.node.clock.adjust(frequency, FreqOffset::ZERO));
+        // Of a parent that is gone has been told.
+        if left.is_some_and(|left| left.is_err_and(|error| error != ClockError::NoReply)) {
             self.log.event(&Event::ResetAdjtimeFailed);
         }
     }

@@ -99,6 +99,7 @@ impl Parts<'_> {
             clock,
             discipline,
             state,
+            rtc,
             control,
             user,
             software_clock,
@@ -110,6 +111,7 @@ impl Parts<'_> {
             ("clock", config.clock != *clock),
             ("discipline", config.discipline != *discipline),
             ("state", config.state != *state),
+            ("rtc", config.rtc != *rtc),
             ("control", config.control != *control),
             ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
@@ -122,6 +124,7 @@ impl Parts<'_> {
         config.clock = *clock;
         config.discipline = *discipline;
         config.state.clone_from(state);
+        config.rtc.clone_from(rtc);
         config.control.clone_from(control);
         config.user.clone_from(user);
         config.software_clock = *software_clock;

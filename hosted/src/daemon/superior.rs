@@ -11,7 +11,7 @@ use crate::config::{Config, Loaded, Origin};
 use crate::leap::{self, List};
 use crate::log::Log;
 use crate::process::link::{Link, Order};
-use crate::state::{self, StateFiles};
+use crate::state::{self, Past, StateFiles};
 use crate::sys;
 
 /// Who says when to end and when to read the configuration again, and where that comes from.
@@ -22,7 +22,7 @@ pub enum Superior {
     Operator(Option<Origin>),
     /// The process that holds what this one lacks the privilege for.
     /// What was kept of a former life, too.
-    Parent(Arc<Link>, State),
+    Parent(Arc<Link>, Past),
 }
 
 impl Default for Superior {
@@ -43,13 +43,15 @@ impl Superior {
     }
 
     /// Who keeps what is known for the next start, and what was kept of the last one.
-    pub(super) fn keeper(&self, config: &Config, log: &Log) -> (Keeper, State) {
+    pub(super) fn keeper(&self, config: &Config, log: &Log) -> (Keeper, Past) {
         match self {
             Self::Operator(_) => {
-                let (files, state) = state::open(config, log);
-                (Keeper::new(Place::Files(files), &state), state)
+                let (files, past) = state::open(config, log);
+                (Keeper::new(Place::Files(files), &past.state), past)
             }
-            Self::Parent(link, kept) => (Keeper::new(Place::Parent(Arc::clone(link)), kept), *kept),
+            Self::Parent(link, past) => {
+                (Keeper::new(Place::Parent(Arc::clone(link)), &past.state), *past)
+            }
         }
     }
 
@@ -126,12 +128,13 @@ impl Keeper {
         self.floor
     }
 
-    pub(super) fn keep(&mut self, state: &State, log: &Log) {
+    /// Now that the clock shows `now`.
+    pub(super) fn keep(&mut self, state: &State, now: WallTime, log: &Log) {
         self.floor = state.floor.or(self.floor);
         match &mut self.place {
-            Place::Files(Some(files)) => files.save(state, log),
+            Place::Files(Some(files)) => files.save(state, now, log),
             Place::Files(None) => {}
-            Place::Parent(link) => link.keep(state),
+            Place::Parent(link) => link.keep(state, now),
         }
     }
 }

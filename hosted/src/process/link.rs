@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::Event;
 use truechimer_core::holdover;
+use truechimer_core::units::WallTime;
 
 use super::channel::{Channel, ChannelError};
 use super::codec::Message;
@@ -75,9 +76,10 @@ impl Link {
         self.tell(&ToParent::Notice(notice));
     }
 
-    /// Has it kept for the next start.
-    pub fn keep(&self, state: &holdover::State) {
-        self.tell(&ToParent::Keep((*state).into()));
+    /// Has it kept for the next start, now that the clock shows `now`.
+    pub fn keep(&self, state: &holdover::State, now: WallTime) {
+        let now = (now.unix_secs(), now.subsec_nanos());
+        self.tell(&ToParent::Keep((*state).into(), now));
     }
 
     /// Has HTTPS servers asked for the time; [`Order::Constrain`] comes of it.
@@ -243,6 +245,7 @@ mod tests {
             let mut asked = Vec::new();
             let opened = Opened {
                 rate: 12.5,
+                synced: true,
                 controlled: Err(Refused::Os(5)),
                 failures: vec![Failure::Set],
             };
@@ -267,6 +270,7 @@ mod tests {
         });
         let (mut clock, rate, controlled) = RemoteClock::open(Arc::clone(&link), true).unwrap();
         assert_eq!((rate.as_ppm(), controlled), (12.5, Err(ClockError::Os(5))));
+        assert!(clock.was_synced());
         assert_eq!(clock.take_failures(), [Event::NtpAdjtime2Failed]);
         assert_eq!(clock.step(Span::from_nanos(-8)), Ok(Span::from_nanos(7)));
         let ppm = FreqOffset::from_ppm;

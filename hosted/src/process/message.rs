@@ -8,7 +8,7 @@ use truechimer_core::clock::{ClockError, ClockStatus, LeapPlan};
 use truechimer_core::event::Event;
 use truechimer_core::hal::AdjustableClock;
 use truechimer_core::holdover::{KnownFrequency, State};
-use truechimer_core::units::{FreqOffset, Span, WallTime};
+use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
 use truechimer_core::wire::LeapIndicator;
 
 use super::codec::Message;
@@ -18,6 +18,7 @@ use crate::leap::List;
 use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
 use crate::sandbox::{Protection, User};
 use crate::service::Notice;
+use crate::state::Started;
 
 /// From the ntp engine to the parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,8 +41,8 @@ pub enum ToParent {
     },
     /// For the service manager.
     Notice(Notice),
-    /// For the next start.
-    Keep(Kept),
+    /// For the next start, and what the clock shows now, as in [`Kept::floor`].
+    Keep(Kept, (i64, u32)),
     /// Have HTTPS servers asked for the time, unless they are being asked;
     /// [`ToNtp::Constrained`] answers.
     Constrain,
@@ -234,6 +235,8 @@ pub struct Start {
     pub beat: Option<Duration>,
     /// What was kept at the end of the last life.
     pub kept: Kept,
+    /// What the clock says that runs without power.
+    pub rtc: Option<Rtc>,
 }
 
 /// What is kept from one start to the next.
@@ -243,6 +246,29 @@ pub struct Kept {
     pub frequency: Option<(f64, f64)>,
     /// The last time that was known to be right, seconds and nanoseconds since 1970.
     pub floor: Option<(i64, u32)>,
+}
+
+/// As [`Started`], the time as in [`Kept::floor`] and the rest in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of `Started`")]
+pub struct Rtc {
+    pub time: (i64, u32),
+    pub bound: Option<i64>,
+    pub at: u64,
+}
+
+impl From<Started> for Rtc {
+    fn from(Started { time, bound, at }: Started) -> Self {
+        let time = (time.unix_secs(), time.subsec_nanos());
+        Self { time, bound: bound.map(Span::as_nanos), at: at.as_nanos() }
+    }
+}
+
+impl From<Rtc> for Started {
+    fn from(Rtc { time: (secs, nanos), bound, at }: Rtc) -> Self {
+        let time = WallTime::from_unix(secs, nanos);
+        Self { time, bound: bound.map(Span::from_nanos), at: Instant::from_nanos(at) }
+    }
 }
 
 impl From<State> for Kept {
@@ -280,6 +306,8 @@ pub struct Configuration {
 pub struct Opened {
     /// In ppm.
     pub rate: f64,
+    /// Whether it had been synchronised.
+    pub synced: bool,
     /// Whether it may be changed.
     pub controlled: Result<(), Refused>,
     /// What failed meanwhile.

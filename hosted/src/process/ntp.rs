@@ -18,6 +18,7 @@ use crate::log::Log;
 use crate::output;
 use crate::sandbox::{Work, confine};
 use crate::service::ServiceManager;
+use crate::state::Past;
 
 pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
     let (parent, dns) = (Link::new(Channel::new(parent)?), DnsEngine::new(Channel::new(dns)?));
@@ -26,7 +27,7 @@ pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
 }
 
 fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
-    let Start { configuration, user, notify, beat, kept } = parent.start()?;
+    let Start { configuration, user, notify, beat, kept, rtc } = parent.start()?;
     let config = Config::from_toml(&configuration.toml);
     let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default());
     if leave_terminal(&log).is_err() {
@@ -37,7 +38,8 @@ fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
         log.message(Level::Warning, warning);
     }
     let mut protections = Vec::new();
-    let superior = Superior::Parent(Arc::clone(parent), kept.into());
+    let superior =
+        Superior::Parent(Arc::clone(parent), Past { state: kept.into(), rtc: rtc.map(Into::into) });
     let started = Daemon::start_under(superior, &config, log, |log| {
         protections = confine(&Work::Ntp, user.as_ref(), log)?;
         Ok(())

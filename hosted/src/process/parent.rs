@@ -19,7 +19,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::geteuid;
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
-use truechimer_core::units::FreqOffset;
+use truechimer_core::units::{FreqOffset, WallTime};
 
 use self::constraint::Constraint;
 use super::Role;
@@ -198,7 +198,7 @@ impl<'a> Parent<'a> {
         let dns: Process<ToHelper, _> = spawn(Role::Dns, Some(answerer), &log)?;
         let ntp: Process<ToNtp, _> = spawn(Role::Ntp, Some(asker), &log)?;
         let constraint = Constraint::start(config, user.as_ref(), &log)?;
-        let (files, kept) = state::open(config, &log);
+        let (files, past) = state::open(config, &log);
         let parent = Self {
             args,
             log,
@@ -218,7 +218,8 @@ impl<'a> Parent<'a> {
         let for_helpers = Config { log: config.log, ..Config::default() };
         let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief), user.clone());
         let (notify, beat) = (parent.service.is_there(), parent.service.beat());
-        let start = Start { configuration, user, notify, beat, kept: kept.into() };
+        let (kept, rtc) = (past.state.into(), past.rtc.map(Into::into));
+        let start = Start { configuration, user, notify, beat, kept, rtc };
         let first = ToNtp::Start(start.into());
         // Who is gone already is found out when it is listened to.
         parent.tell(&first);
@@ -335,9 +336,9 @@ impl<'a> Parent<'a> {
                 self.tell(&ToNtp::LeapSeconds(leap::load(self.leap_list.as_deref())));
             }
             ToParent::Notice(notice) => self.service.tell(notice),
-            ToParent::Keep(kept) => {
+            ToParent::Keep(kept, (secs, nanos)) => {
                 if let Some(files) = &mut self.files {
-                    files.save(&kept.into(), &self.log);
+                    files.save(&kept.into(), WallTime::from_unix(secs, nanos), &self.log);
                 }
             }
         }
@@ -346,11 +347,12 @@ impl<'a> Parent<'a> {
     fn open_clock(&mut self, control: bool) -> Result<Opened, Refused> {
         let mut clock = KernelClock::open()?;
         let controlled = if control { clock.try_control().map_err(Into::into) } else { Ok(()) };
-        let (rate, failures) = (clock.rate().as_ppm(), Failure::take(&mut clock));
+        let (rate, synced) = (clock.rate().as_ppm(), clock.was_synced());
+        let failures = Failure::take(&mut clock);
         if control && controlled.is_ok() {
             self.clock = Some(clock);
         }
-        Ok(Opened { rate, controlled, failures })
+        Ok(Opened { rate, synced, controlled, failures })
     }
 
     /// Once all are ready: confines itself too, and lets the ntp engine run.

@@ -7,6 +7,7 @@
 mod drift;
 mod file;
 mod floor;
+mod rtc;
 #[cfg(test)]
 mod tests;
 
@@ -16,14 +17,37 @@ use std::path::{Path, PathBuf};
 
 use truechimer_core::event::{Event, Level};
 use truechimer_core::hal::AdjustableClock;
-use truechimer_core::holdover::{KnownFrequency, State};
-use truechimer_core::units::{FreqOffset, WallTime};
+use truechimer_core::holdover::{
+    Boot, KnownFrequency, Quality, State, TimeStatus, UNKNOWN_FREQUENCY,
+};
+use truechimer_core::units::{FreqOffset, Span, WallTime};
 
 use crate::config::Config;
 use crate::log::Log;
 
+pub use rtc::{DEFAULT as DEFAULT_RTC, Started};
+
 /// A kernel's frequency is that far from the one it was told.
 const ROUNDING: FreqOffset = FreqOffset::from_scaled_ppm(2);
+
+/// The clock that runs without power.
+#[derive(Debug)]
+struct Rtc {
+    /// Where it is read.
+    clock: PathBuf,
+    /// What is known of it.
+    file: PathBuf,
+    learning: rtc::Learning,
+}
+
+/// What is known at a start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Past {
+    /// What was kept.
+    pub state: State,
+    /// What the clock says that runs without power, if there is one.
+    pub rtc: Option<Started>,
+}
 
 /// The files of a folder. Who owns it has the privilege to write them.
 #[derive(Debug)]
@@ -31,6 +55,7 @@ pub struct StateFiles {
     folder: PathBuf,
     drift: PathBuf,
     floor: PathBuf,
+    rtc: Option<Box<Rtc>>,
     /// As the drift file has it.
     written: Option<KnownFrequency>,
     /// It has been told that they cannot be written.
@@ -45,7 +70,16 @@ impl StateFiles {
         let frequency = load(&drift, drift::parse, log);
         let state = State { frequency, floor: load(&floor, floor::parse, log) };
         let folder = folder.to_owned();
-        (Self { folder, drift, floor, written: frequency, told: false }, state)
+        (Self { folder, drift, floor, rtc: None, written: frequency, told: false }, state)
+    }
+
+    /// Learns of the clock that is read at `clock` too. Says what it shows, by what is known of it.
+    fn heed_rtc(&mut self, clock: &Path, state: State, log: &Log) -> Option<Started> {
+        let file = self.folder.join("rtc");
+        let (known, first) = (load(&file, rtc::parse, log), rtc::read(clock));
+        let learning = rtc::Learning::new(known, first);
+        self.rtc = Some(Rtc { clock: clock.to_owned(), file, learning }.into());
+        first?.started(state, known)
     }
 
     /// Where they are.
@@ -54,8 +88,8 @@ impl StateFiles {
         &self.folder
     }
 
-    /// Keeps what is known now.
-    pub fn save(&mut self, state: &State, log: &Log) {
+    /// Keeps what is known, now that the clock shows `now`.
+    pub fn save(&mut self, state: &State, now: WallTime, log: &Log) {
         let is_news = |known: &KnownFrequency| {
             self.written.is_none_or(|written| {
                 (known.frequency - written.frequency).abs() > ROUNDING
@@ -66,12 +100,13 @@ impl StateFiles {
         let drift = news.map_or(Ok(()), |known| {
             let saved = file::replace(&self.drift, &drift::format(known));
             self.written = if saved.is_ok() { news } else { self.written };
-            saved.map_err(|error| (&self.drift, error))
+            saved.map_err(|error| (self.drift.clone(), error))
         });
         let floor = state.floor.map_or(Ok(()), |floor| {
-            file::replace(&self.floor, &floor::format(floor)).map_err(|error| (&self.floor, error))
+            file::replace(&self.floor, &floor::format(floor))
+                .map_err(|error| (self.floor.clone(), error))
         });
-        let failed = drift.and(floor);
+        let failed = drift.and(floor).and(self.save_rtc(state, now));
         if let Err((path, error)) = &failed
             && !self.told
         {
@@ -80,13 +115,27 @@ impl StateFiles {
         }
         self.told = failed.is_err();
     }
+
+    fn save_rtc(&mut self, state: &State, now: WallTime) -> Result<(), (PathBuf, io::Error)> {
+        let (Some(Rtc { clock, file, learning }), Some(floor)) =
+            (self.rtc.as_deref_mut(), state.floor)
+        else {
+            return Ok(());
+        };
+        let known = rtc::read(clock).and_then(|read| learning.learn(now, now - floor, &read));
+        known.map_or(Ok(()), |known| {
+            file::replace(file, &rtc::format(&known)).map_err(|error| (file.clone(), error))
+        })
+    }
 }
 
-/// The files that a configuration wants, and what they hold.
+/// The files that a configuration wants, and what they and the clock say that runs without power.
 #[must_use]
-pub fn open(config: &Config, log: &Log) -> (Option<StateFiles>, State) {
-    let opened = config.state.as_deref().map(|folder| StateFiles::open(folder, log));
-    opened.map_or((None, State::default()), |(files, state)| (Some(files), state))
+pub fn open(config: &Config, log: &Log) -> (Option<StateFiles>, Past) {
+    let Some(folder) = config.state.as_deref() else { return (None, Past::default()) };
+    let (mut files, state) = StateFiles::open(folder, log);
+    let rtc = config.rtc.as_deref().and_then(|clock| files.heed_rtc(clock, state, log));
+    (Some(files), Past { state, rtc })
 }
 
 /// What a file holds, if it is there and can be used.
@@ -120,35 +169,71 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// How a clock begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Beginning {
+    /// The rate that it runs at.
+    pub rate: FreqOffset,
+    /// The standard deviation of that as a ratio, if it is known.
+    pub deviation: Option<f64>,
+    /// How good it is, if the clock that runs without power says so.
+    pub quality: Option<Quality>,
+}
+
 /// Starts a clock that runs at `rate` from what was kept: at the frequency, and no earlier than the
-/// floor. Says at which rate it runs, and the standard deviation of that if it is known. What fails is
-/// logged, and the clock begins as it was.
+/// floor. One that nobody `trusts` starts from the clock that runs without power if that cannot be so
+/// wrong. What fails is logged, and the clock begins as it was.
 pub fn restore(
     clock: &mut impl AdjustableClock,
     rate: FreqOffset,
-    state: &State,
+    past: &Past,
+    trusted: bool,
     log: &Log,
-) -> (FreqOffset, Option<f64>) {
+) -> Beginning {
     let now = clock.now().wall;
-    if let Some(floor) = state.floor.filter(|floor| *floor > now) {
-        if clock.step(floor - now).is_err() {
-            log.event(&Event::Settimeofday);
-        }
+    let rtc = past.rtc.map(|rtc| (rtc.time_now(), rtc.bound));
+    let by_rtc = rtc.filter(|&(time, bound)| {
+        let doubtful = bound.is_some_and(|bound| (time - now).abs() > bound);
+        !trusted && doubtful || past.state.floor.is_some_and(|floor| floor > now)
+    });
+    if let Some((time, bound)) = by_rtc {
+        let doubt =
+            bound.map_or("nobody knows how far".into(), |bound| format!("at most {bound:.1} s"));
+        let text = format_args!(
+            "local clock was at {now}: it starts from {time}, as the real-time clock has it, which is off \
+             by {doubt}"
+        );
+        start_from(clock, time - now, &text, log);
+    } else if let Some(floor) = past.state.floor.filter(|floor| *floor > now) {
         let text = format_args!(
             "local clock was at {now}, earlier than it was known to be: it starts from {floor}"
         );
-        log.message(Level::Warning, &text);
+        start_from(clock, floor - now, &text, log);
     }
-    let Some(known) = state.frequency.map(KnownFrequency::at_start) else {
-        return (rate, None);
-    };
-    match clock.adjust(known.frequency, FreqOffset::ZERO) {
-        Ok(rate) => (rate, Some(known.deviation)),
-        Err(_) => {
+    let known = past.state.frequency.map(KnownFrequency::at_start);
+    let adjusted = known.map(|known| (clock.adjust(known.frequency, FreqOffset::ZERO), known));
+    let (rate, deviation) = match adjusted {
+        Some((Ok(rate), known)) => (rate, Some(known.deviation)),
+        Some((Err(_), _)) => {
             log.event(&Event::AdjfreqFailed);
             (rate, None)
         }
+        None => (rate, None),
+    };
+    let quality = past.rtc.map(|rtc| {
+        let now = clock.now();
+        let bound = rtc.bound.map(|bound| bound + (rtc.time_now() - now.wall).abs());
+        let boot = Boot { time: now.wall, bound, status: TimeStatus::Rtc };
+        boot.quality(now.mono, deviation.unwrap_or(UNKNOWN_FREQUENCY))
+    });
+    Beginning { rate, deviation, quality }
+}
+
+fn start_from(clock: &mut impl AdjustableClock, by: Span, text: &impl Display, log: &Log) {
+    if clock.step(by).is_err() {
+        log.event(&Event::Settimeofday);
     }
+    log.message(Level::Warning, text);
 }
 
 /// The year 2500: no clock is started from later than this, however the file came to say so.

@@ -32,7 +32,7 @@ fn what_is_saved_is_found_again() {
     let (mut files, nothing) = StateFiles::open(folder.path(), &log);
     assert_eq!(nothing, State::default());
     let state = State { frequency: Some(known(-12.5, 2.5e-7)), floor: Some(FLOOR) };
-    files.save(&state, &log);
+    files.save(&state, FLOOR, &log);
     let text = |name| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(text("drift"), "-12.500000 0.250000\n");
     assert_eq!(text("floor"), "1900000000 2030-03-17 17:46:40\n");
@@ -40,7 +40,7 @@ fn what_is_saved_is_found_again() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside");
     // Only what is news is written.
     fs::write(folder.path().join("drift"), "7").unwrap();
-    files.save(&State { floor: Some(FLOOR + Span::from_secs(9)), ..state }, &log);
+    files.save(&State { floor: Some(FLOOR + Span::from_secs(9)), ..state }, FLOOR, &log);
     assert_eq!((text("drift").as_str(), &text("floor")[..10]), ("7", "1900000009"));
     assert!(told(&log).is_empty(), "{:?}", told(&log));
 }
@@ -103,18 +103,26 @@ fn what_cannot_be_written_is_told_once_and_the_old_stays() {
     let (folder, log) = (TempDir::new().unwrap(), log());
     let (mut files, _) = StateFiles::open(folder.path(), &log);
     let state = |ppm| State { frequency: Some(known(ppm, 1e-6)), floor: Some(FLOOR) };
-    files.save(&state(1.0), &log);
+    files.save(&state(1.0), FLOOR, &log);
     let fault = inject(Call::WriteFile, Errno::ENOSPC);
     for ppm in [2.0, 3.0] {
-        files.save(&state(ppm), &log);
+        files.save(&state(ppm), FLOOR, &log);
     }
     let path = folder.path().join("drift");
     let problem = format!("can't write {}: No space left on device", path.display());
     assert_eq!(told(&log), [problem]);
     assert_eq!(StateFiles::open(folder.path(), &log).1, state(1.0));
     drop(fault);
-    files.save(&state(3.0), &log);
+    files.save(&state(3.0), FLOOR, &log);
     assert_eq!(StateFiles::open(folder.path(), &log).1, state(3.0));
+}
+
+/// As it begins from what was kept alone.
+fn begin(clock: &mut SoftwareClock, state: State, log: &Log) -> (FreqOffset, Option<f64>) {
+    let past = Past { state, rtc: None };
+    let begun = restore(clock, FreqOffset::ZERO, &past, false, log);
+    assert_eq!(begun.quality, None);
+    (begun.rate, begun.deviation)
 }
 
 #[test]
@@ -122,14 +130,14 @@ fn a_clock_starts_from_what_was_kept() {
     let log = log();
     let mut clock = SoftwareClock::new(Span::from_secs(-9_000_000_000), FreqOffset::ZERO);
     let state = State { frequency: Some(known(-30.0, 1e-7)), floor: Some(FLOOR) };
-    let (rate, deviation) = restore(&mut clock, FreqOffset::ZERO, &state, &log);
-    assert_eq!((rate, deviation), (FreqOffset::from_ppm(-30), Some(1e-7f64.hypot(1e-6))));
+    let begun = begin(&mut clock, state, &log);
+    assert_eq!(begun, (FreqOffset::from_ppm(-30), Some(1e-7f64.hypot(1e-6))));
     assert!((clock.now().wall - FLOOR).abs() < Span::from_secs(60), "{}", clock.now().wall);
     assert!(told(&log)[0].ends_with("it starts from 2030-03-17 17:46:40"), "{:?}", told(&log));
 
     let mut clock = SoftwareClock::new(Span::ZERO, FreqOffset::ZERO);
     let before = State { frequency: None, floor: Some(NOT_BEFORE) };
-    assert_eq!(restore(&mut clock, FreqOffset::ZERO, &before, &log), (FreqOffset::ZERO, None));
+    assert_eq!(begin(&mut clock, before, &log), (FreqOffset::ZERO, None));
     assert!(clock.error().abs() < Span::from_secs(60));
     assert_eq!(told(&log).len(), 1);
 }

@@ -35,6 +35,24 @@ pub fn mount(kind: &CStr, place: &CStr) -> io::Result<()> {
     done(unsafe { libc::mount(kind, place, kind, 0, ptr::null()) })
 }
 
+/// Mounts an empty disk that has little room, or again one that is or is not read-only.
+pub fn mount_disk(place: &CStr, read_only: Option<bool>) -> io::Result<()> {
+    let flags = match read_only {
+        None => 0,
+        Some(false) => libc::MS_REMOUNT,
+        Some(true) => libc::MS_REMOUNT | libc::MS_RDONLY,
+    };
+    let (kind, options) = (c"tmpfs".as_ptr(), c"size=64k".as_ptr());
+    // SAFETY: strings that end with NUL, also the options.
+    done(unsafe { libc::mount(kind, place.as_ptr(), kind, flags, options.cast()) })
+}
+
+/// Unmounts what is there.
+pub fn unmount(place: &CStr) -> io::Result<()> {
+    // SAFETY: a string that ends with NUL.
+    done(unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) })
+}
+
 /// Makes 127.0.0.1 there.
 pub fn start_loopback() -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;

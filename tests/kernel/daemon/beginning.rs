@@ -69,6 +69,8 @@ fn waits(run: &Run) -> Result<String> {
 /// The agent kills what it has started, and waits until nobody is left who could log anything.
 fn ends(run: &Run) -> Result<String> {
     ensure!(run.has_logged("fatal: exiting", END, END + 5.0), "the engine outlives its parent");
+    // Nobody can, and that the parent is gone has been told.
+    ensure!(!run.has_logged("reset adjtime failed", END, END + 5.0), "{:?}", run.log);
     waits(run)
 }
 

@@ -3,6 +3,8 @@
 mod adversity;
 mod beginning;
 mod discipline;
+mod kept;
+mod leap;
 mod processes;
 
 use std::fs;
@@ -19,6 +21,8 @@ use truechimer_tests::guest::scenario::{Event, FIRST_PORT, Happening, Run, Sampl
 pub(crate) use adversity::adversity;
 pub(crate) use beginning::beginnings;
 pub(crate) use discipline::disciplines;
+pub(crate) use kept::kept;
+pub(crate) use leap::leaps;
 pub(crate) use processes::processes;
 
 /// The host's time for a boot and all scenarios of a trial, on a machine that has more to do.

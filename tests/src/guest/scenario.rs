@@ -13,6 +13,10 @@ use crate::timex::fields::RawTimex;
 pub const FIRST_PORT: u16 = 2_001;
 /// Where the daemon's files are, all of them gone when a scenario begins.
 pub const FOLDER: &str = "/run/chimed";
+/// A disk of its own, empty when a scenario begins.
+pub const STATE: &str = "/state";
+/// Where [`Scenario::leap_list`] is.
+pub const LEAP_LIST: &str = "/leap-seconds.list";
 
 /// A clock, its servers and what happens to them. All times are in seconds of true time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,6 +37,10 @@ pub struct Scenario {
     pub ahead: f64,
     /// What the oscillator gains, ppm.
     pub frequency: f64,
+    /// The leap second of the truth, if there is one.
+    pub leap: Option<Leap>,
+    /// The list of leap seconds in the guest, if there is one.
+    pub leap_list: Option<String>,
     /// At ports from [`FIRST_PORT`].
     pub servers: Vec<Server>,
     /// How names are resolved; all of them are this host's.
@@ -52,6 +60,8 @@ impl Default for Scenario {
             start: 1_800_000_000,
             ahead: 0.0,
             frequency: 12.0,
+            leap: None,
+            leap_list: None,
             servers: vec![Server::default()],
             names: Names::Known,
             events: Vec::new(),
@@ -59,11 +69,22 @@ impl Default for Scenario {
     }
 }
 
+/// A leap second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leap {
+    /// The first second after it, s since 1970.
+    pub end: i64,
+    /// Whether it is left out, or one more.
+    pub deleted: bool,
+}
+
 /// How a server answers.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Server {
     /// Whether it does.
     pub answers: bool,
+    /// Whether it announces the scenario's leap second.
+    pub announces: bool,
     /// How far what it says is ahead of the truth.
     pub ahead: f64,
     /// What each way takes at least.
@@ -74,7 +95,7 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { answers: true, ahead: 0.0, delay: 200e-6, queueing: 20e-6 }
+        Self { answers: true, announces: false, ahead: 0.0, delay: 200e-6, queueing: 20e-6 }
     }
 }
 
@@ -87,6 +108,17 @@ pub enum Names {
     Failing,
     /// It does not answer.
     Silent,
+}
+
+/// What the disk of [`STATE`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disk {
+    /// It takes what is written.
+    Good,
+    /// It has no room.
+    Full,
+    /// It takes nothing.
+    ReadOnly,
 }
 
 /// Something that happens.
@@ -116,6 +148,11 @@ pub enum Happening {
     KillEngine,
     /// It is started again.
     Start,
+    /// Nothing is left of what it did to the kernel's clock but the time that this shows, as after the
+    /// machine was off.
+    Reboot,
+    /// The disk does this from now on.
+    Disk(Disk),
 }
 
 /// What an agent notes, a line of JSON each.

@@ -97,3 +97,11 @@ fn no_mixture_passes_the_bound() {
     let counted = Event::MessagesSuppressed { count: 3, name: MALFORMED.name() };
     assert_eq!(counted.to_string(), "3 messages suppressed: MalformedPacket");
 }
+
+/// As from a process that looks names up and was taken over.
+#[test]
+fn answers_that_nobody_wants_are_few_lines() {
+    for event in [Event::HostDnsInvalidPeer, Event::HostDnsAddressKnown] {
+        assert_eq!(flood(&mut Limiter::default(), &event, 60).0, 8);
+    }
+}

@@ -13,7 +13,7 @@ use crate::constraint::{self, Reading};
 use crate::leap;
 use crate::process::message::{
     Command, Configuration, Did, Done, Failure, Found, FromConstraint, FromDns, FromHelper, Kept,
-    Leap, Opened, Refused, Start, ToConstraint, ToDns, ToHelper, ToNtp, ToParent,
+    Leap, Opened, Refused, Rtc, Start, ToConstraint, ToDns, ToHelper, ToNtp, ToParent,
 };
 use crate::resolver::{Answer, Question};
 use crate::sandbox::{Protection, User};
@@ -79,7 +79,7 @@ fn to_parent() -> impl Strategy<Value = ToParent> {
         (any::<bool>(), protections())
             .prop_map(|(control, protections)| ToParent::Ready { control, protections }),
         notice().prop_map(ToParent::Notice),
-        kept().prop_map(ToParent::Keep),
+        (kept(), any::<(i64, u32)>()).prop_map(|(kept, now)| ToParent::Keep(kept, now)),
         Just(ToParent::Constrain),
         Just(ToParent::LeapSeconds),
     ]
@@ -106,17 +106,25 @@ fn configuration() -> impl Strategy<Value = Configuration> {
 
 fn to_ntp() -> impl Strategy<Value = ToNtp> {
     let user = option::of(Just(User::named("root").unwrap()));
-    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()), kept());
-    let start = start.prop_map(|(configuration, user, notify, beat, kept)| Start {
+    let rtc = any::<((i64, u32), Option<i64>, u64)>();
+    let rtc = option::of(rtc.prop_map(|(time, bound, at)| Rtc { time, bound, at }));
+    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()), kept(), rtc);
+    let start = start.prop_map(|(configuration, user, notify, beat, kept, rtc)| Start {
         configuration,
         user,
         notify,
         beat,
         kept,
+        rtc,
     });
-    let opened = (rate(), proptest::result::maybe_ok(Just(()), refused()), failures());
     let opened =
-        opened.prop_map(|(rate, controlled, failures)| Opened { rate, controlled, failures });
+        (rate(), any::<bool>(), proptest::result::maybe_ok(Just(()), refused()), failures());
+    let opened = opened.prop_map(|(rate, synced, controlled, failures)| Opened {
+        rate,
+        synced,
+        controlled,
+        failures,
+    });
     let did = prop_oneof![
         any::<i64>().prop_map(Did::Stepped),
         rate().prop_map(Did::Runs),

@@ -1,14 +1,17 @@
 //! Lets a daemon discipline the guest's kernel, and notes how far the clock is off.
 
+mod disk;
 mod names;
 mod process;
 mod reference;
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libc::CLOCK_REALTIME;
-use truechimer_tests::guest::scenario::{Event, FOLDER, Happening, Record, Sample, Scenario};
+use truechimer_tests::guest::scenario::{
+    Event, FOLDER, Happening, LEAP_LIST, Record, STATE, Sample, Scenario,
+};
 use truechimer_tests::timex::fields::RawTimex;
 
 use self::names::NameServer;
@@ -30,6 +33,7 @@ pub fn run(scenarios: &str) -> Result<()> {
     use_tsc()?;
     sys::mount(c"proc", c"/proc").context("mount /proc")?;
     sys::mount(c"devtmpfs", c"/dev").context("mount /dev")?;
+    fs::create_dir_all(STATE)?;
     sys::start_loopback().context("no loopback")?;
     sys::hurry().context("no priority")?;
     fs::create_dir_all("/etc")?;
@@ -47,6 +51,11 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
     note(&Record::Begin(scenario.name.clone()));
     let _ = fs::remove_dir_all(FOLDER);
     fs::create_dir_all(FOLDER)?;
+    disk::begin()?;
+    match &scenario.leap_list {
+        Some(list) => fs::write(LEAP_LIST, list)?,
+        None => drop(fs::remove_file(LEAP_LIST)),
+    }
     reset(scenario.start)?;
     let reference = Reference::new(scenario);
     servers.set(&reference, &scenario.servers)?;
@@ -75,6 +84,8 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
                     let code = daemon.take().context("it does not run")?.kill_engine()?;
                     note(&Record::Ended(secs(reference.elapsed()), code));
                 }
+                Happening::Reboot => reboot()?,
+                Happening::Disk(how) => disk::set(*how)?,
                 Happening::Start => {
                     daemon = Some(Daemon::start(scenario, &reference)?);
                 }
@@ -89,6 +100,15 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
         sampled = next;
     }
     daemon.map_or(Ok(None), Daemon::kill).map(drop)
+}
+
+/// As [`reset`], but the clock goes on.
+fn reboot() -> Result<()> {
+    for request in ["modes=0x10 status=0x40", "modes=0x4002 tick=10000"] {
+        let (result, _) = adjtimex(RawTimex::parse(request.split(' '))?)?;
+        ensure!(result >= 0, "{request}: error {result}");
+    }
+    Ok(())
 }
 
 fn sample(reference: &Reference) -> Result<Sample> {

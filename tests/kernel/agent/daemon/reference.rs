@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use libc::CLOCK_MONOTONIC_RAW;
 use truechimer_tests::fake::{Query, Reply};
-use truechimer_tests::guest::scenario::{FIRST_PORT, Scenario, Server};
+use truechimer_tests::guest::scenario::{FIRST_PORT, Leap, Scenario, Server};
 
 use crate::sys::{self, clock, sleep};
 
@@ -29,6 +29,7 @@ struct Line {
     elapsed: i64,
     /// By how much less than the counter it advances.
     slower: f64,
+    leap: Option<Leap>,
 }
 
 impl Line {
@@ -48,7 +49,8 @@ impl Reference {
     /// It begins now.
     pub fn new(scenario: &Scenario) -> Self {
         let counter = clock(CLOCK_MONOTONIC_RAW);
-        let mut line = Line { start: scenario.start * SECOND, counter, elapsed: 0, slower: 0.0 };
+        let (start, leap) = (scenario.start * SECOND, scenario.leap);
+        let mut line = Line { start, counter, elapsed: 0, slower: 0.0, leap };
         line.set_frequency(scenario.frequency);
         Self(Arc::new(Mutex::new(line)))
     }
@@ -67,10 +69,25 @@ impl Reference {
         self.line().elapsed()
     }
 
-    /// True time, ns since 1970.
+    /// True time, ns since 1970 as POSIX counts.
     pub fn now(&self) -> i64 {
         let line = self.line();
-        line.start + line.elapsed()
+        let time = line.start + line.elapsed();
+        match line.leap {
+            Some(Leap { end, deleted: false }) if time >= end * SECOND => time - SECOND,
+            Some(Leap { end, deleted: true }) if time >= (end - 1) * SECOND => time + SECOND,
+            _ => time,
+        }
+    }
+
+    /// What is announced at present, as in a header.
+    fn leap(&self) -> u8 {
+        let now = self.now();
+        match self.line().leap {
+            Some(Leap { end, .. }) if now >= (end - 1) * SECOND => 0,
+            Some(Leap { deleted, .. }) => 1 + u8::from(deleted),
+            None => 0,
+        }
     }
 
     /// Sleeps until so long after it began, s.
@@ -132,7 +149,7 @@ fn serve(socket: &UdpSocket, place: usize, state: &State) {
         sleep(way(how, &mut noise));
         let stamp = stamp(reference.now() + (how.ahead * 1e9) as i64);
         let reply = Reply {
-            leap: 0,
+            leap: if how.announces { reference.leap() } else { 0 },
             version: 4,
             mode: 4,
             stratum: 1,

@@ -7,6 +7,7 @@ mod stderr;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 
 use truechimer_core::event::{self, Event, Level, Limiter, Line, Profile};
 use truechimer_core::units::Instant;
@@ -14,6 +15,7 @@ use truechimer_core::units::Instant;
 use self::receiver::{Format, Receiver};
 use self::stderr::Stderr;
 use crate::clock::{monotonic, realtime};
+use crate::process::link::Link;
 
 pub use self::options::{Destination, LogProfile, Options, Threshold};
 pub use self::stderr::{name, style};
@@ -32,6 +34,8 @@ pub struct Log {
     threshold: Level,
     /// Not there only in tests.
     stderr: Option<Stderr>,
+    /// Who delivers what this process cannot.
+    relay: Option<Arc<Link>>,
     state: RefCell<State>,
 }
 
@@ -60,8 +64,23 @@ impl Log {
             profile: options.profile.into(),
             threshold: options.level.into(),
             stderr: Some(Stderr::new()),
+            relay: None,
             state: RefCell::new(State { receiver, memory, limiter }),
         }
+    }
+
+    /// A receiver that was started anew cannot be found again from an empty root directory: from now on
+    /// the parent passes on what it does not take.
+    #[must_use]
+    pub fn with_relay(self, parent: Arc<Link>) -> Self {
+        Self { relay: Some(parent), ..self }
+    }
+
+    /// Logs for another process that cannot.
+    pub fn relay(&self, severity: u8, text: &str) {
+        let all = [Level::Critical, Level::Error, Level::Warning, Level::Info];
+        let level = all.into_iter().find(|level| level.as_syslog() == severity);
+        self.write(level.unwrap_or(Level::Debug), text, None);
     }
 
     /// Logs an event, unless there were too many of its kind.
@@ -129,7 +148,11 @@ impl Log {
         let time = realtime();
         let State { receiver, memory, .. } = &mut *self.state.borrow_mut();
         memory.push(Line::new(time, level, text));
-        let delivered = receiver.as_mut().is_some_and(|receiver| receiver.send(level, text, event));
+        let passes_on =
+            || self.relay.as_ref().is_some_and(|parent| parent.log(level.as_syslog(), text));
+        let delivered = receiver
+            .as_mut()
+            .is_some_and(|receiver| receiver.send(level, text, event) || passes_on());
         if !delivered || level == Level::Critical {
             self.stderr.inspect(|stderr| stderr.write(time, level, text));
         }
@@ -145,7 +168,11 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
+    use crate::process::message::{ToNtp, ToParent};
+    use crate::process::{Channel, pair};
 
     #[test]
     fn memory_has_what_is_shown() {
@@ -158,6 +185,29 @@ mod tests {
         assert_eq!((lines.len(), next, log.next_number()), (1, 1, 1));
         assert_eq!((lines[0].text.as_str(), lines[0].level), ("fatal: exiting", Level::Critical));
         assert!(log.since(next).0.is_empty());
+    }
+
+    #[test]
+    fn what_a_receiver_does_not_take_the_parent_passes_on() {
+        let (one, other) = pair().unwrap();
+        let link = Link::new(Channel::new(one).unwrap());
+        let parent = Channel::<ToNtp, ToParent>::new(other).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let log = Log::in_memory().with_relay(Arc::new(link));
+        log.message(Level::Error, &"to standard error");
+        log.state.borrow_mut().receiver = Some(Receiver::connect(&path, Format::Syslog));
+        log.message(Level::Info, &"taken");
+        assert_eq!(parent.try_receive(), Ok(None));
+        drop(socket);
+        log.message(Level::Warning, &"not taken");
+        assert_eq!(parent.try_receive(), Ok(Some(ToParent::Log(4, "not taken".into()))));
+
+        let theirs = Log::in_memory();
+        theirs.relay(4, "not taken");
+        let line = &theirs.since(0).0[0];
+        assert_eq!((line.text.as_str(), line.level), ("not taken", Level::Warning));
     }
 
     #[test]

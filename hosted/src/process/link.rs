@@ -47,7 +47,7 @@ pub enum Order {
 const NO_PARENT: &str = "the parent process does not answer";
 
 impl Link {
-    pub(super) fn new(channel: Channel<ToParent, ToNtp>) -> Self {
+    pub(crate) fn new(channel: Channel<ToParent, ToNtp>) -> Self {
         Self { channel, state: Mutex::default() }
     }
 
@@ -80,6 +80,11 @@ impl Link {
     pub fn keep(&self, state: &holdover::State, now: WallTime) {
         let now = (now.unix_secs(), now.subsec_nanos());
         self.tell(&ToParent::Keep((*state).into(), now));
+    }
+
+    /// Has a line logged, with its severity as syslog has it. Says whether it is on its way.
+    pub(crate) fn log(&self, severity: u8, text: &str) -> bool {
+        self.tell(&ToParent::Log(severity, text.to_owned()))
     }
 
     /// Has HTTPS servers asked for the time; [`Order::Constrain`] comes of it.

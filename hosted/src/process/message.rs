@@ -48,6 +48,8 @@ pub enum ToParent {
     Constrain,
     /// Read the list of leap seconds; [`ToNtp::LeapSeconds`] answers.
     LeapSeconds,
+    /// Log this, with its severity as syslog has it.
+    Log(u8, String),
 }
 
 /// From the parent to the ntp engine.
@@ -181,6 +183,7 @@ impl Message for ToParent {
         "IMSG_ADJFREQ",
         "IMSG_CONSTRAINT_QUERY",
         "IMSG_LEAP_SECONDS",
+        "IMSG_LOG",
     ];
 }
 

@@ -37,6 +37,8 @@ use crate::log::Log;
 use crate::sys::fault::{Call, fault};
 use crate::{output, sys};
 
+#[cfg(test)]
+pub(crate) use channel::pair;
 pub use channel::{Channel, ChannelError};
 pub use parent::run;
 

@@ -29,7 +29,8 @@ pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
 fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
     let Start { configuration, user, notify, beat, kept, rtc } = parent.start()?;
     let config = Config::from_toml(&configuration.toml);
-    let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default());
+    let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default())
+        .with_relay(Arc::clone(parent));
     if leave_terminal(&log).is_err() {
         return None;
     }

@@ -335,6 +335,7 @@ impl<'a> Parent<'a> {
             ToParent::LeapSeconds => {
                 self.tell(&ToNtp::LeapSeconds(leap::load(self.leap_list.as_deref())));
             }
+            ToParent::Log(severity, text) => self.log.relay(severity, &text),
             ToParent::Notice(notice) => self.service.tell(notice),
             ToParent::Keep(kept, (secs, nanos)) => {
                 if let Some(files) = &mut self.files {

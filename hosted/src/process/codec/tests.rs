@@ -82,6 +82,7 @@ fn to_parent() -> impl Strategy<Value = ToParent> {
         (kept(), any::<(i64, u32)>()).prop_map(|(kept, now)| ToParent::Keep(kept, now)),
         Just(ToParent::Constrain),
         Just(ToParent::LeapSeconds),
+        any::<(u8, String)>().prop_map(|(severity, text)| ToParent::Log(severity, text)),
     ]
 }
 

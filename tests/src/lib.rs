@@ -2,7 +2,8 @@
 //! and a scripted server to put it against, and trials that say what they left out.
 //!
 //! - `commands`: the programs as a person or a service manager runs them;
-//! - `interop`: against chrony, NTPsec and ntplib, as client and as server;
+//! - `interop`: against chrony, NTPsec, OpenNTPD, busybox, ntpd-rs and ntplib, as client and as
+//!   server, and what Wireshark sees of it ([`clients`], [`capture`]);
 //! - `hostile`: against datagrams that are to change nothing;
 //! - `kernel`: the software clock against a Linux kernel in a virtual machine, and the daemon that
 //!   disciplines that kernel ([`guest`], [`timex`]);

@@ -264,7 +264,7 @@ impl Daemon {
         if let Some(control) = &mut self.control {
             control.tell_followers(&self.log);
         }
-        let at_once = busy || self.lookups.is_due() || self.superior.is_due();
+        let at_once = busy || self.lookups.is_due();
         if self.wait(if at_once { Duration::ZERO } else { longest })? {
             self.serve_control();
         }
@@ -413,6 +413,8 @@ impl Daemon {
         let others = descriptors.len();
         descriptors.extend(control);
         self.polls += 1;
+        // As late as can be: a signal that came before does not interrupt what follows.
+        let timeout = if self.superior.is_due() { PollTimeout::ZERO } else { timeout };
         match fault(Call::Poll).and_then(|()| poll(&mut descriptors, timeout)) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),

@@ -90,7 +90,7 @@ impl Superior {
     /// Whether there is an order that is not to be waited for.
     pub(super) fn is_due(&self) -> bool {
         match self {
-            Self::Operator(_) => false,
+            Self::Operator(_) => sys::has_request(),
             Self::Parent(link, _) => link.is_due(),
         }
     }

@@ -17,6 +17,6 @@ pub mod timex;
 pub(crate) use capabilities::drop_capabilities;
 pub use priority::set_normal_priority;
 pub use signal::{
-    catch_reload, catch_termination, ignore_termination, ring_on_signals, take_reload_request,
-    termination_requested,
+    catch_reload, catch_termination, has_request, ignore_termination, ring_on_signals,
+    take_reload_request, termination_requested,
 };

@@ -86,6 +86,11 @@ pub fn take_reload_request() -> bool {
     RELOAD.swap(false, Ordering::Relaxed)
 }
 
+/// Whether a signal has come that was not yet taken.
+pub fn has_request() -> bool {
+    termination_requested() || RELOAD.load(Ordering::Relaxed)
+}
+
 /// Whether one of those that [`catch_termination`] catches has come.
 pub fn termination_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)

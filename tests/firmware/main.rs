@@ -2,6 +2,7 @@
 //! clock, and a 64-bit machine. What is asserted is its true error: how far its answers are from this machine's time, or
 //! from the virtual one's.
 
+mod built;
 mod parity;
 mod real_time;
 mod virtual_time;
@@ -51,6 +52,7 @@ fn main() {
     }
     let on_board = |(name, run)| trial(&format!("on_board::{name}"), &[Need::QemuArm], run);
     trials.extend(VIRTUAL_TIME.map(on_board));
+    trials.push(trial("on_board::w5500_evb_pico2_is_built", &[], built::w5500_evb_pico2));
     // Two emulators at a time disturb one another.
     conclude(trials, 1);
 }

@@ -24,6 +24,7 @@ mod names;
 mod storage;
 #[cfg(test)]
 mod tests;
+pub mod w5500;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};

@@ -11,6 +11,7 @@ pub mod host;
 #[cfg(feature = "lockstep")]
 mod lockstep;
 pub mod logger;
+pub mod pl011;
 pub mod pl031;
 pub mod program;
 pub mod register;

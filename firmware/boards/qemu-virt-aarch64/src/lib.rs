@@ -5,5 +5,4 @@
 pub mod interrupts;
 pub mod memory;
 pub mod timer;
-pub mod uart;
 pub mod virtio;

@@ -8,6 +8,7 @@ use core::panic::PanicInfo;
 use aarch64_rt::{
     ExceptionHandlers, RegisterStateRef, entry, exception_handlers, initial_pagetable,
 };
+use truechimer_boards::pl011::Pl011;
 use truechimer_boards::pl031::Pl031;
 use truechimer_boards::program::{Board, boot};
 use truechimer_boards::register::Registers;
@@ -19,8 +20,10 @@ use truechimer_firmware::rtc::EdgeSearch;
 
 use truechimer_qemu_virt_aarch64::timer::{self, Counter};
 use truechimer_qemu_virt_aarch64::virtio::{self, Network};
-use truechimer_qemu_virt_aarch64::{interrupts, memory, uart};
+use truechimer_qemu_virt_aarch64::{interrupts, memory};
 
+// SAFETY: the serial line is there.
+const UART: Pl011 = Pl011(unsafe { Registers::at(0x0900_0000) });
 // SAFETY: the real-time clock is there.
 const RTC: Registers = unsafe { Registers::at(0x0901_0000) };
 /// Of the virtual timer, a private one.
@@ -34,8 +37,8 @@ static CLOCK: SystemClock<Counter> = SystemClock::new(Counter);
 
 entry!(main);
 fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
-    uart::start();
-    logger::start(uart::put);
+    UART.start();
+    logger::start(|octets| UART.put(octets));
     if !Counter::is_right() {
         stop("a counter of another frequency");
     }
@@ -47,7 +50,7 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
     interrupts::enable(&[ALARM_IRQ, TYPED_IRQ, irq]);
     let hardware = device.hardware();
     let clock = &CLOCK;
-    let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: uart::typed };
+    let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: || UART.typed() };
     let Err(_) = board.run(&start, &settings);
     stop("too few sockets")
 }
@@ -75,7 +78,7 @@ impl ExceptionHandlers for Handlers {
     extern "C" fn irq_current(_: RegisterStateRef<'_>) {
         interrupts::take(|id| match id {
             ALARM_IRQ => timer::silence_alarm(),
-            TYPED_IRQ => uart::silence(),
+            TYPED_IRQ => UART.silence(),
             _ => virtio::interrupt(&CLOCK),
         });
     }

@@ -1,0 +1,8 @@
+//! Tells the linker where the memory is.
+
+fn main() {
+    println!("cargo::rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    println!("cargo::rerun-if-changed=memory.x");
+}

@@ -24,8 +24,9 @@ const SPACING: Duration = Duration::from_millis(200);
 const GROWTH: u64 = 256 << 10;
 /// The clock's greatest error under load, s.
 const ERROR: f64 = 1e-3;
-/// Of what it could answer before, it is to answer at once afterwards; the machine has others.
-const RECOVERED: f64 = 0.5;
+/// Half of the answers may take so many times as long as before at once afterwards. How many there
+/// are in a second is a matter of what else the machine does.
+const RECOVERED: f64 = 2.0;
 
 /// What was seen while something else went on.
 #[derive(Debug, Default)]
@@ -105,6 +106,12 @@ pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
         before.answers_per_second, report.answers_per_second, after.answers_per_second
     );
     println!(
+        "  half of them within, before and after {:.0} and {:.0} us, lost then {:.3} %",
+        before.latency_us.p50,
+        after.latency_us.p50,
+        after.loss * 100.0
+    );
+    println!(
         "  sent {} and {malformed} malformed: {times:.1} times what was answered",
         report.sent
     );
@@ -121,7 +128,7 @@ pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
     ensure!(to <= from + GROWTH, "its memory grew");
     ensure!(flooded.worst() < ERROR, "its clock went wrong");
     ensure!(peer.is_valid()?, "it has lost its source: {peer:?}");
-    let recovered = after.answers_per_second / before.answers_per_second;
-    ensure!(recovered > RECOVERED && after.loss < 0.01, "it did not recover: {after:?}");
+    let slower = after.latency_us.p50 / before.latency_us.p50;
+    ensure!(slower < RECOVERED && after.loss < 0.01, "it did not recover: {after:?}");
     Ok(())
 }

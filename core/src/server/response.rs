@@ -116,6 +116,7 @@ impl Response {
 }
 
 /// Most of the time nothing is to be added.
+#[inline]
 pub(super) fn smear(time: WallTime, offset: Span) -> WallTime {
     if offset == Span::ZERO { time } else { time + offset }
 }

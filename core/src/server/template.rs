@@ -61,6 +61,7 @@ impl Template {
     }
 
     /// What this clock says of itself at `now`.
+    #[inline]
     pub(super) fn words(&self, now: Instant) -> Result<[u64; 3], Refusal> {
         let words = [
             join(self.first, self.root_delay),

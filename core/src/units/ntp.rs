@@ -40,9 +40,11 @@ impl NtpTimestamp {
     /// `time` in its own era, the fraction rounded up, so that [`unfold`](Self::unfold) returns
     /// the very same nanosecond.
     #[must_use]
+    #[allow(clippy::manual_div_ceil, reason = "what a server does three times an answer")]
     pub const fn from_wall(time: WallTime) -> Self {
         let secs = time.unix_secs().wrapping_add(NTP_TO_UNIX) as u32;
-        let fraction = ((time.subsec_nanos() as u64) << 32).div_ceil(NANOS_PER_SEC as u64);
+        let fraction = (((time.subsec_nanos() as u64) << 32) + NANOS_PER_SEC as u64 - 1)
+            / NANOS_PER_SEC as u64;
         Self(((secs as u64) << 32) | fraction)
     }
 

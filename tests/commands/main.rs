@@ -128,6 +128,7 @@ fn main() -> Result<()> {
         trial("privilege::only_watches", &[Need::Namespace], privilege::only_watches),
         trial("privilege::all_only_watch", &[Need::Namespace], privilege::all_only_watch),
         trial("privilege::one_clock_one_daemon", &[Need::Namespace], privilege::one_daemon),
+        trial("privilege::of_nobody", &[Need::Root], privilege::of_nobody),
         trial("privilege::one_socket", &[], privilege::one_socket),
         trial("leap::lists", &[], leap::lists),
         trial("leap::lists_separated", &[], leap::lists_separated),

@@ -1,6 +1,8 @@
 //! The kernel's clock without the privilege to change it, and two daemons. Whatever is started
 //! with `clock = "kernel"` here is so where it can only be refused.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,7 +10,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use truechimer_tests::chimed::{Chimed, server};
 use truechimer_tests::fake::FakeServer;
-use truechimer_tests::namespace::Namespace;
+use truechimer_tests::namespace::{Namespace, command_of_nobody};
 use truechimer_tests::process::{Process, finish};
 use truechimer_tests::{binaries, scratch, write};
 
@@ -66,6 +68,41 @@ fn watches(watch: impl Fn(&Namespace, &str) -> Result<Chimed>) -> Result<()> {
         ("failed", 0),
     ] {
         ensure!(log.count(text) == times, "`{text}` is logged {} times", log.count(text));
+    }
+    Ok(())
+}
+
+/// Started by a user who has nothing, it says what it does without, and runs; as several processes too.
+pub(crate) fn of_nobody() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let (directory, closed) = (scratch()?, scratch()?);
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+    fs::set_permissions(closed.path(), Permissions::from_mode(0o700))?;
+    // Where it was built that user may not be.
+    let program = directory.path().join("chimed");
+    fs::copy(binaries::chimed()?, &program)?;
+    let [state, control] = ["state", "control"].map(|name| closed.path().join(name));
+    let text = format!(
+        "clock = \"kernel\"\nstate = {state:?}\ncontrol = {control:?}\n{}",
+        server(fake.port, -2)
+    );
+    let file = write(directory.path(), "chimed.toml", &text)?;
+    for mode in [&["-d"][..], &[]] {
+        let mut command = neutral(command_of_nobody(&program));
+        let mut daemon = Process::start(command.args(mode).args(["-v", "-f", &file]))?;
+        for text in [
+            "cannot adjust the kernel's clock (",
+            "run as root or with CAP_SYS_TIME, or set clock = \"software\"",
+            &format!("can't open {}/drift", state.display()),
+            &format!("control_init: bind: {}", control.display()),
+            "peer 127.0.0.1 now valid",
+        ] {
+            daemon.wait_for_line(text, LIMIT)?;
+            ensure!(daemon.transcript.count(text) == 1, "`{text}` more than once");
+        }
+        daemon.signal(Signal::SIGTERM)?;
+        let status = daemon.wait(SOON)?;
+        ensure!(status.code() == Some(0), "{mode:?}: {status}");
     }
     Ok(())
 }

@@ -84,11 +84,20 @@ pub(crate) fn in_place() -> Result<()> {
 
     let text = std::fs::read_to_string(&file)?;
     let control = chimed.control().display().to_string();
-    let fixed = text.replace(&control, "/nowhere/chimed.sock") + "[log]\nlevel = \"error\"\n";
+    let stays = |keys: &[&str]| -> String {
+        let line =
+            |key| format!("chimed: warning: {key} stays as it is until chimed is started again\n");
+        keys.iter().map(line).collect()
+    };
+    let tables = "[software_clock]\noffset = 1.0\n[log]\nlevel = \"error\"\n[[constraint]]\n\
+                  url = \"https://www.example.org/\"\n";
+    let keys = "discipline = \"kernel\"\nstate = \"/nowhere\"\nuser = \"other\"\n";
+    let fixed = keys.to_owned() + &text.replace(&control, "/nowhere/chimed.sock") + tables;
     std::fs::write(&file, fixed)?;
-    let warnings = "chimed: warning: control stays as it is until chimed is started again\n\
-                    chimed: warning: log stays as it is until chimed is started again\n";
-    answers(&chimed, &["reload"], again, warnings)?;
+    let fixed = ["discipline", "state", "control", "user", "software_clock", "log", "constraint"];
+    answers(&chimed, &["reload"], again, &stays(&fixed))?;
+    std::fs::write(&file, text.replace("\"software\"", "\"kernel\""))?;
+    answers(&chimed, &["reload"], again, &stays(&["clock", "state"]))?;
     ensure!(chimed.status()?.is_synced()?, "{:?}", chimed.status()?);
     let ended = ask(&chimed, &["reload", "--json"])?;
     let done: serde_json::Value = serde_json::from_str(&ended.stdout)?;

@@ -1,6 +1,5 @@
 //! Size, memory, wake-ups, and a clean end.
 
-use std::fmt::Display;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use truechimer_tests::chimed::{Chimed, server};
 use truechimer_tests::fake::FakeServer;
-use truechimer_tests::process::{children, output};
+use truechimer_tests::process::{children, field, output};
 use truechimer_tests::trial::{conclude, trial};
 use truechimer_tests::{binaries, wait_for};
 
@@ -109,14 +108,6 @@ fn ends_on(signal: Signal) -> Result<()> {
         ensure!(chimed.process.transcript.count(text) == 1, "`{text}` more than once");
     }
     Ok(())
-}
-
-/// A number of a process' status; `VmRSS` is in KiB.
-fn field(id: impl Display, name: &str) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.with_context(|| format!("no {name}"))?.parse()?)
 }
 
 /// User and system time so far, s.

@@ -38,6 +38,14 @@ pub fn released_chimed() -> Result<PathBuf> {
     Ok(directory.join("chimed"))
 }
 
+/// `chimectl` as it is released.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn released_chimectl() -> Result<PathBuf> {
+    Ok(released_chimed()?.with_file_name("chimectl"))
+}
+
 /// The library of `preload/simulator.rs`, for `LD_PRELOAD`.
 ///
 /// # Errors

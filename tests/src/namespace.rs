@@ -19,6 +19,17 @@ for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 done
 exec "$@""#;
 
+/// A command that runs a program as the user whom nothing belongs to, on the machine itself, without
+/// `CAP_SYS_TIME` and not at all if that has failed. Only root can.
+#[must_use]
+pub fn command_of_nobody(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]);
+    command.args(["sh", "-c", WITHOUT_SYS_TIME, "sh"]).arg(program);
+    command
+}
+
 /// A user and network namespace, which lives as long as this does. In it a process is root, may
 /// bind port 123 and has no `CAP_SYS_TIME` over the machine's clock, whoever started it.
 #[derive(Debug)]

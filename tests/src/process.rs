@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
@@ -266,6 +267,17 @@ pub fn children(parent: u32) -> Result<Vec<(Pid, String)>> {
         children.push((Pid::from_raw(id.parse()?), title));
     }
     Ok(children)
+}
+
+/// A number of a process' status in `/proc`; `VmRSS` is in KiB.
+///
+/// # Errors
+/// If there is none such.
+pub fn field(id: impl Display, name: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.with_context(|| format!("no {name}"))?.parse()?)
 }
 
 fn name(program: &OsStr) -> String {

@@ -128,6 +128,32 @@ fn what_is_asked_is_answered() {
     assert!(lines.is_empty(), "{lines:?}");
 }
 
+/// When the ntp engine is lost the clock is left at its last frequency, but not if it has that by its own
+/// loop, whose last offset is on its way.
+#[test]
+fn the_frequency_to_leave_the_clock_at() {
+    let lines = logged(|parent, end| {
+        let mut after = |command: Command| {
+            end.send(&ToParent::Clock(command)).unwrap();
+            parent.serve_ntp().unwrap();
+            assert!(matches!(end.receive(), Ok(ToNtp::Done(_))));
+            parent.frequency.map(FreqOffset::as_ppm)
+        };
+        let status = Command::Status { synced: true, max_error: 1, estimated_error: 1 };
+        let lock = Command::Lock { frequency: None, offset: 1_000, poll: 6 };
+        assert_eq!(after(status), None, "nothing was changed");
+        assert_eq!(after(Command::Adjust { frequency: 12.5, slew: 80.0 }), Some(12.5));
+        assert_eq!(after(Command::Step(1)), Some(12.5));
+        assert_eq!(after(lock), None);
+        assert_eq!(after(status), None);
+        assert_eq!(after(Command::Adjust { frequency: -3.0, slew: 0.0 }), Some(-3.0));
+        end.close();
+        assert!(matches!(parent.serve_ntp(), Err(ParentError::Lost(Role::Ntp, _))));
+        assert_eq!(parent.frequency.map(FreqOffset::as_ppm), Some(-3.0));
+    });
+    assert_eq!(lines, ["dispatch_imsg in main: pipe closed", "Lost child: ntp engine exited"]);
+}
+
 /// The servers are asked when all names are known, and who was not asked has nothing to say.
 #[test]
 fn https_servers() {

@@ -46,6 +46,9 @@ const LOOP_RANGE: Span = Span::from_millis(500);
 const LOOP_TIME: f64 = 4.0;
 /// The greatest time constant, log2 s (`MAXTC`).
 const LONGEST_LOOP: i8 = 10;
+/// Its time constant is a quarter of the poll interval, so that an offset is taken away in one interval:
+/// the interval itself is for offsets as measured, and an estimate is smooth already.
+const LOOP_SHORTER: i8 = 2;
 /// The loop begins when nothing is more than so many times as wrong as it would be with it.
 const LOOP_MARGIN: f64 = 3.0;
 
@@ -195,8 +198,8 @@ impl Discipline {
             (true, _) => return (None, false),
             (false, _) => Span::ZERO,
         };
-        self.free_run.advance(now.wall);
         let (jump, leapt) = self.moved(now, stepped);
+        self.free_run.advance(now.wall);
         self.watch.look(now);
         if let Some(by) = jump {
             self.free_run.step(now.wall + -(by + stepped), by);
@@ -261,7 +264,7 @@ impl Discipline {
             return None;
         }
         let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
-        let poll = log2_secs(interval);
+        let poll = (log2_secs(interval) - LOOP_SHORTER).max(0);
         self.leaping &= offset.abs() > self.step_threshold;
         let may_step = !self.leaping
             && self

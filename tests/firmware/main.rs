@@ -32,13 +32,16 @@ const ON_EACH: [(&str, OnBoard); 12] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 8] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 11] = [
     ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
     ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
     ("a_slow_counter_is_learnt", virtual_time::a_slow_counter_is_learnt),
     ("loss_and_lies_change_little", virtual_time::loss_and_lies_change_little),
     ("noise_changes_nothing", virtual_time::noise_changes_nothing),
+    ("a_name_is_looked_up", virtual_time::a_name_is_looked_up),
+    ("dhcp_is_silent_for_a_minute", virtual_time::dhcp_is_silent_for_a_minute),
+    ("its_log_is_this", virtual_time::its_log_is_this),
     ("a_lease_is_renewed", virtual_time::a_lease_is_renewed),
     ("a_day_alone_is_bounded", virtual_time::a_day_alone_is_bounded),
 ];

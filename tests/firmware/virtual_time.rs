@@ -1,5 +1,4 @@
-//! In virtual time, in which a day takes seconds, against a network that the test makes. The
-//! real-time clock is a DS1338 on the I2C bus.
+//! In virtual time, in which a day takes seconds, against a network that the test makes.
 
 use std::net::Ipv4Addr;
 
@@ -157,7 +156,8 @@ pub fn a_day_alone_is_bounded() -> Result<()> {
 /// second.
 pub fn the_rtc_on_a_bus_has_the_time() -> Result<()> {
     let settings = [format!("peer={SERVER}:123")];
-    let mut board = VirtualBoard::start(leasing(86_400), FreqOffset::ZERO, RIGHT, &settings)?;
+    let mut board =
+        VirtualBoard::start_with_bus(leasing(86_400), FreqOffset::ZERO, RIGHT, &settings)?;
     let samples = board.run(30, |_| Vec::new())?;
     let lines = board.lines()?;
     ensure!(lines.iter().any(|line| line.contains("s by Rtc")), "{lines:#?}");
@@ -173,7 +173,8 @@ pub fn the_rtc_on_a_bus_is_set() -> Result<()> {
     let directory = scratch()?;
     let store = write(directory.path(), "flash", &"\u{7f}".repeat(8192))?;
     let settings = [format!("peer={SERVER}:123"), format!("store={store}")];
-    let mut board = VirtualBoard::start(leasing(86_400), FreqOffset::ZERO, WRONG, &settings)?;
+    let mut board =
+        VirtualBoard::start_with_bus(leasing(86_400), FreqOffset::ZERO, WRONG, &settings)?;
     board.run(HOUR, |query| vec![Reply::honest(query, [Span::ZERO; 2])])?;
     let lines = board.lines()?;
     ensure!(!lines.iter().any(|line| line.starts_with("warn")), "{lines:#?}");
@@ -185,5 +186,50 @@ pub fn the_rtc_on_a_bus_is_set() -> Result<()> {
     ensure!(rtc.ahead.abs() < Span::from_secs(1), "{rtc:?}");
     // The network alone may be wrong by 100 ms.
     ensure!(rtc.error < Span::from_millis(110), "{rtc:?}");
+    Ok(())
+}
+
+const NAME: &str = "time.example.org";
+
+/// What looking up a name leads to is followed.
+pub fn a_name_is_looked_up() -> Result<()> {
+    let mut lan = leasing(86_400);
+    lan.names.insert(NAME.to_owned(), vec![SERVER.into()]);
+    let settings = [format!("peer={NAME}")];
+    let mut board = VirtualBoard::start(lan, FreqOffset::ZERO, WRONG, &settings)?;
+    let samples = board.run(600, |query| vec![Reply::honest(query, [Span::ZERO; 2])])?;
+    let last = samples.last().context("nothing was asked")?;
+    ensure!(last.stratum == 2 && last.error.abs() < 100e-6, "{samples:?}");
+    ensure!(board.lan.asked.iter().all(|asked| asked == NAME), "{:?}", board.lan.asked);
+    Ok(())
+}
+
+/// Who leases addresses answers only after a minute.
+pub fn dhcp_is_silent_for_a_minute() -> Result<()> {
+    let mut board = board(Lan::default(), 0)?;
+    let mut honest = |query: &Query| vec![Reply::honest(query, [Span::ZERO; 2])];
+    let samples = board.run(60, &mut honest)?;
+    ensure!(samples.is_empty() && board.lan.granted == 0, "{samples:?}");
+    board.lan.lease = Some(86_400);
+    let samples = board.run(600, &mut honest)?;
+    let last = samples.last().context("nothing was asked")?;
+    ensure!(last.stratum == 2 && last.error.abs() < 100e-6, "{samples:?}");
+    Ok(())
+}
+
+/// All that it logs in ten minutes, which are the same ones each time.
+pub fn its_log_is_this() -> Result<()> {
+    let settings = [format!("peer={SERVER}:123")];
+    let mut board =
+        VirtualBoard::start_with_bus(leasing(86_400), FreqOffset::ZERO, WRONG, &settings)?;
+    board.run(600, |query| vec![Reply::honest(query, [Span::ZERO; 2])])?;
+    let lines = board.lines()?;
+    let expected = [
+        "info started at 1893456001 s by Rtc",
+        "info peer 192.0.2.1 now valid",
+        "info set local clock to 2030-03-17 17:46:48 (offset 6544000.299676s)",
+        "info clock is now synced",
+    ];
+    ensure!(lines == expected, "{lines:#?}");
     Ok(())
 }

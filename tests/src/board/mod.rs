@@ -24,6 +24,7 @@ use crate::process::Process;
 use crate::{free_port, scratch, wait_for};
 
 pub use self::ask::Answer;
+use self::model::Build;
 pub use self::model::Model;
 pub use self::virtual_time::{Query, Reply, Sample, VirtualBoard};
 
@@ -48,7 +49,7 @@ impl Board {
     /// # Errors
     /// If it does not build or start.
     pub fn start(model: Model, time: Option<&str>, settings: &[String]) -> Result<Self> {
-        let program = model.program(false)?;
+        let program = model.program(Build::RealTime)?;
         let (directory, port) = (scratch()?, free_port()?);
         let (serial, typed) = (directory.path().join("serial"), directory.path().join("typed"));
         let mut command = model.emulator(&program, settings);

@@ -20,6 +20,17 @@ pub enum Model {
     VirtAarch64,
 }
 
+/// How its program is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Build {
+    RealTime,
+    /// For virtual time.
+    Lockstep,
+    /// Likewise, with the real-time clock on the I2C bus: each reading of it takes the emulator
+    /// hundreds of times as long.
+    LockstepWithBus,
+}
+
 impl Model {
     const fn target(self) -> &'static str {
         match self {
@@ -59,7 +70,7 @@ impl Model {
     /// # Errors
     /// If it does not build or end well.
     pub fn replay(self) -> Result<Vec<u64>> {
-        let program = self.built(false)?.join("replay");
+        let program = self.built(Build::RealTime)?.join("replay");
         let directory = scratch()?;
         let file = write(directory.path(), "replay", "")?;
         let mut command = self.emulator(&program, std::slice::from_ref(&file));
@@ -68,24 +79,26 @@ impl Model {
         Ok(fs::read(&file)?.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word)).collect())
     }
 
-    /// The program, built once; that for virtual time if it is to run in `lockstep`, with its
-    /// real-time clock on the I2C bus.
-    pub(super) fn program(self, lockstep: bool) -> Result<PathBuf> {
-        Ok(self.built(lockstep)?.join(format!("truechimer-{}", self.name())))
+    /// The program, built once in each way.
+    pub(super) fn program(self, build: Build) -> Result<PathBuf> {
+        Ok(self.built(build)?.join(format!("truechimer-{}", self.name())))
     }
 
     /// The folder of the programs.
-    fn built(self, lockstep: bool) -> Result<PathBuf> {
+    fn built(self, build: Build) -> Result<PathBuf> {
         type Built = OnceLock<Result<PathBuf, String>>;
-        static BUILT: [[Built; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
-        let (name, features) =
-            if lockstep { ("lockstep", "lockstep,i2c-rtc") } else { ("boards", "") };
+        static BUILT: [[Built; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
+        let (name, features) = match build {
+            Build::RealTime => ("boards", ""),
+            Build::Lockstep => ("lockstep", "lockstep"),
+            Build::LockstepWithBus => ("lockstep-bus", "lockstep,i2c-rtc"),
+        };
         let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
-        let build = || {
+        let make = || {
             bare::build(&boards.join(self.name()), name, self.target(), "release", features)
                 .map_err(|error| format!("{error:#}"))
         };
-        let folder = BUILT[self as usize][usize::from(lockstep)].get_or_init(build).clone();
+        let folder = BUILT[self as usize][build as usize].get_or_init(make).clone();
         folder.map_err(|error| anyhow!(error))
     }
 }

@@ -15,7 +15,7 @@ use truechimer_core::units::{FreqOffset, NtpTimestamp, Span, WallTime};
 
 use super::lan::{Datagram, Lan, Outcome};
 use super::log::Log;
-use super::model::Model;
+use super::model::{Build, Model};
 use crate::process::Process;
 use crate::{free_port, scratch};
 
@@ -104,7 +104,30 @@ impl VirtualBoard {
     /// # Errors
     /// If it does not build or start.
     pub fn start(lan: Lan, gain: FreqOffset, time: &str, settings: &[String]) -> Result<Self> {
-        let program = Model::Mps3An524.program(true)?;
+        Self::start_by(Build::Lockstep, lan, gain, time, settings)
+    }
+
+    /// The same, with a DS1338 on the I2C bus as real-time clock.
+    ///
+    /// # Errors
+    /// If it does not build or start.
+    pub fn start_with_bus(
+        lan: Lan,
+        gain: FreqOffset,
+        time: &str,
+        settings: &[String],
+    ) -> Result<Self> {
+        Self::start_by(Build::LockstepWithBus, lan, gain, time, settings)
+    }
+
+    fn start_by(
+        build: Build,
+        lan: Lan,
+        gain: FreqOffset,
+        time: &str,
+        settings: &[String],
+    ) -> Result<Self> {
+        let program = Model::Mps3An524.program(build)?;
         let directory = scratch()?;
         let serial = directory.path().join("serial");
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -32,19 +32,11 @@ pub(crate) fn busybox() -> Option<PathBuf> {
     built.is_file().then_some(built)
 }
 
-/// ntpd-rs, which takes minutes to build: `cargo bench -p truechimer-tests --bench server` does it.
+/// ntpd-rs, as `tests/run` installs it.
 #[must_use]
 pub fn ntpd_rs() -> Option<PathBuf> {
-    let program = ntpd_rs_root().ok()?.join("bin/ntp-daemon");
+    let program = binaries::target_directory().ok()?.join("peers/ntpd-rs/bin/ntp-daemon");
     program.is_file().then_some(program)
-}
-
-/// Where cargo installs it.
-///
-/// # Errors
-/// If this is not run by cargo.
-pub fn ntpd_rs_root() -> Result<PathBuf> {
-    Ok(binaries::target_directory()?.join("peers/ntpd-rs"))
 }
 
 /// By how much OpenNTPD thinks that the server is ahead of this machine's clock, s. Only root may

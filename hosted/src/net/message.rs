@@ -6,12 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-#[cfg(target_os = "linux")]
-use nix::sys::socket::Timestamps;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
 };
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{Timestamps, setsockopt, sockopt};
 use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
 use truechimer_core::event::Event;
 use truechimer_core::hal::RawStamp;

@@ -116,15 +116,10 @@ fn start(options: &Options) -> Result<(Vec<Subject>, Option<u16>)> {
         Some(chronyd) => subjects.push(chronyd),
         None => println!("chronyd is missing: ./tests/run fetches it"),
     }
-    if options.without_ntpd_rs {
-        println!("ntpd-rs is left out as asked for");
-    } else if let Err(error) = subject::install_ntpd_rs() {
-        println!("ntpd-rs is missing: {error:#}");
-    } else {
-        match Subject::ntpd_rs()? {
-            Some(ntpd_rs) => subjects.push(ntpd_rs),
-            None => println!("ntpd-rs is left out: {}", Need::Namespace),
-        }
+    match Subject::ntpd_rs()? {
+        _ if options.without_ntpd_rs => println!("ntpd-rs is left out as asked for"),
+        Some(ntpd_rs) => subjects.push(ntpd_rs),
+        None => println!("ntpd-rs is left out: ./tests/run fetches it, and it wants a namespace"),
     }
     let workers = match Subject::chimed(Some(1)) {
         Ok(chimed) => {

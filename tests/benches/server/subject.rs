@@ -96,22 +96,3 @@ impl Subject {
         Ok(Self { name, pid, port, namespace: None, _running: Box::new(process) })
     }
 }
-
-/// Installs ntpd-rs unless that has been done.
-///
-/// # Errors
-/// It cannot be had.
-pub fn install_ntpd_rs() -> Result<()> {
-    if clients::ntpd_rs().is_some() {
-        return Ok(());
-    }
-    let root = clients::ntpd_rs_root()?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["install", "--quiet", "--locked", "ntpd", "--bin", "ntp-daemon", "--root"]);
-    command.arg(&root).arg("--target-dir").arg(root.join("build"));
-    let status = command.status().context("cannot run cargo")?;
-    // Its objects take a gigabyte.
-    let _ = std::fs::remove_dir_all(root.join("build"));
-    anyhow::ensure!(status.success(), "cargo install ntpd: {status}");
-    Ok(())
-}

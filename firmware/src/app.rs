@@ -12,7 +12,12 @@ use truechimer_core::event::{Event, Limiter};
 use truechimer_core::hal::{AdjustableClock, Rtc, Store};
 use truechimer_core::holdover::{KnownFrequency, Record};
 use truechimer_core::io::{Input, Output};
+#[cfg(not(feature = "server"))]
+use truechimer_core::run::Nobody;
 use truechimer_core::run::Node;
+#[cfg(feature = "server")]
+use truechimer_core::run::TimeOnly;
+#[cfg(feature = "server")]
 use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use truechimer_core::units::{FreqOffset, Instant};
 use truechimer_core::{Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
@@ -26,10 +31,14 @@ use crate::servers::{Candidate, NTP_PORT, Order, Servers};
 const EVENTS: usize = 32;
 
 /// Eight clients each that may ask in the interleaved mode at a time: 1,088 octets.
+#[cfg(feature = "server")]
 const STAMP_SETS: usize = 8;
 
 /// Answers everybody, without a limit of rate.
-type Responder = Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>;
+#[cfg(feature = "server")]
+type Responder = TimeOnly<Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>>;
+#[cfg(not(feature = "server"))]
+type Responder = Nobody;
 
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +69,7 @@ where
 {
 }
 
-/// An NTP client of up to `PEERS` servers, and a server.
+/// An NTP client of up to `PEERS` servers, and a server under the feature `server`.
 #[derive(Debug)]
 pub struct App<'a, D, C, R, S, const PEERS: usize> {
     node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, Responder, PEERS>,
@@ -89,6 +98,7 @@ where
     /// An appliance without peers, whose clock has [started](crate::rtc::start) so; `config` has its
     /// word on the frequency only if none is known.
     #[must_use]
+    #[inline(never)]
     pub fn new(
         mut stack: Stack<'a, D, C, PEERS>,
         rtc: Option<R>,
@@ -104,20 +114,22 @@ where
         // It can run at any rate.
         let _ = AdjustableClock::adjust(&mut clock, frequency, FreqOffset::ZERO);
         let config = Config { frequency, frequency_deviation: deviation, ..*config };
-        let mut engine = Engine::new(&config, clock.now(), stack.fork_seed());
-        engine.set_boot(start.boot.quality(clock.mono(), deviation));
-        clock.set_quality(engine.quality(clock.now()));
-        let server = Responder::new(
+        let seed = stack.fork_seed();
+        #[cfg(feature = "server")]
+        let server = TimeOnly(Server::new(
             &server::Config::default(),
             AccessList::uniform(Access::Allow),
             AccessList::uniform(Access::Deny),
             [],
             [StampSet::EMPTY; STAMP_SETS],
             stack.fork_seed(),
-        );
+        ));
+        #[cfg(not(feature = "server"))]
+        let server = Nobody;
         let servers = Servers::new(stack.has_dhcp(), clock.mono());
-        Self {
-            node: Node::new(engine, server, stack, clock),
+        // What is large is made in its place.
+        let mut app = Self {
+            node: Node::new(Engine::new(&config, clock.now(), seed), server, stack, clock),
             servers,
             template: PeerConfig::default(),
             rtc: rtc.map(|rtc| Keeper::new(rtc, start.record.rtc)),
@@ -128,7 +140,10 @@ where
             limiter: Limiter::default(),
             lost_events: 0,
             busy: false,
-        }
+        };
+        app.node.engine.set_boot(start.boot.quality(clock.mono(), deviation));
+        clock.set_quality(app.node.engine.quality(clock.now()));
+        app
     }
 
     /// Adds a peer that is always asked. If `config` has no address its `name` is looked up; else

@@ -65,11 +65,7 @@ impl<C: Clock<T: Into<u64>>> SystemClock<C> {
     /// Reads the counter and the clock together.
     #[must_use]
     pub fn now(&self) -> Now {
-        let (ticks, timex) = critical_section::with(|cs| {
-            let state = self.count(cs);
-            (state.ticks.get(), state.timex.get())
-        });
-        let mono = ticks.instant::<C>();
+        let (mono, timex) = critical_section::with(|cs| self.load(cs));
         Now { mono, wall: timex.read(mono) }
     }
 
@@ -147,12 +143,17 @@ impl<C: Clock<T: Into<u64>>> SystemClock<C> {
         state
     }
 
+    #[inline(never)]
+    fn load(&self, cs: CriticalSection<'_>) -> (Instant, SoftwareClock) {
+        let state = self.count(cs);
+        (state.ticks.get().instant::<C>(), state.timex.get())
+    }
+
     fn change<R>(&self, change: impl FnOnce(Instant, &mut SoftwareClock) -> R) -> R {
         critical_section::with(|cs| {
-            let state = self.count(cs);
-            let mut timex = state.timex.get();
-            let result = change(state.ticks.get().instant::<C>(), &mut timex);
-            state.timex.set(timex);
+            let (at, mut timex) = self.load(cs);
+            let result = change(at, &mut timex);
+            self.state.borrow(cs).timex.set(timex);
             result
         })
     }

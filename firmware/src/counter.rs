@@ -7,7 +7,7 @@
 use embedded_time::Clock;
 use truechimer_core::units::{Instant, Span};
 
-const NANOS_PER_SEC: u128 = 1_000_000_000;
+const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// The ticks of a counter since it was first read.
 #[derive(Debug, Clone, Copy)]
@@ -46,14 +46,26 @@ pub(crate) fn half_turn<C: Clock>() -> Span {
 }
 
 /// How long `ticks` of `C` last.
+#[inline(never)]
 fn nanos<C: Clock>(ticks: u64) -> u64 {
-    const {
-        assert!(*C::SCALING_FACTOR.denominator() != 0, "a tick must last a fraction of a second");
+    let (numerator, denominator) = const { nanos_per_tick::<C>() };
+    let (turns, rest) = (ticks / denominator, ticks % denominator);
+    // The product of numerator and denominator fits, and the rest is less than the latter.
+    turns.saturating_mul(numerator).saturating_add(rest * numerator / denominator)
+}
+
+/// As a fraction in its lowest terms, whose product fits 64 bits.
+const fn nanos_per_tick<C: Clock>() -> (u64, u64) {
+    let numerator = *C::SCALING_FACTOR.numerator() as u64 * NANOS_PER_SEC;
+    let denominator = *C::SCALING_FACTOR.denominator() as u64;
+    assert!(denominator != 0, "a tick must last a fraction of a second");
+    let (mut divisor, mut rest) = (numerator, denominator);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
     }
-    let (numerator, denominator) = (C::SCALING_FACTOR.numerator(), C::SCALING_FACTOR.denominator());
-    // 64, 32 and 30 bits: the product fits.
-    let nanos = u128::from(ticks) * u128::from(*numerator) * NANOS_PER_SEC;
-    u64::try_from(nanos / u128::from(*denominator)).unwrap_or(u64::MAX)
+    let (numerator, denominator) = (numerator / divisor, denominator / divisor);
+    assert!(numerator.checked_mul(denominator).is_some(), "a tick must be a simpler fraction");
+    (numerator, denominator)
 }
 
 #[cfg(test)]

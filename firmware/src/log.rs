@@ -34,7 +34,7 @@ pub(crate) fn status(snapshot: &Snapshot<'_>, reading: &Reading) {
             peer.address.map(|address| address.ip()),
             peer.reach,
             peer.interval.as_nanos() / 1_000_000_000,
-            defmt::Debug2Format(&peer.standing),
+            peer.standing,
         );
     }
 }

@@ -1,9 +1,11 @@
-//! What parts of the core take on a Cortex-M33: `cargo bench -p truechimer-tests --bench footprint`.
+//! What parts of the core and the appliance take on a Cortex-M33:
+//! `cargo bench -p truechimer-tests --bench footprint`.
 //!
 //! It needs `qemu-system-arm` and a toolchain for the target, which `tests/run` installs. The same
 //! figures come out on each machine with the same compiler.
 
 use anyhow::Result;
+use truechimer_tests::appliance::{self, Figures, VARIANTS};
 use truechimer_tests::footprint::{Build, Part, measure};
 
 fn main() -> Result<()> {
@@ -29,6 +31,15 @@ fn main() -> Result<()> {
                     println!("    may panic: {panic}");
                 }
             }
+        }
+    }
+    println!("The appliance on mps3-an524, octets");
+    println!("  {:12} {:>8} {:>10} {:>7}", "", "of flash", "static RAM", "stack");
+    for variant in VARIANTS {
+        let Figures { flash, statics, stack, panics } = appliance::measure(variant)?;
+        println!("  {:12} {flash:>8} {statics:>10} {stack:>7}", variant.name);
+        for (name, places) in panics {
+            println!("    may panic: {name}, {places} places");
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ const BLOCK_ENDS: [u8; 4] = 0xAB12_3579_u32.to_le_bytes();
 
 pub fn w5500_evb_pico2() -> Result<()> {
     let target = "thumbv8m.main-none-eabihf";
-    let folder = bare::build(Path::new(PACKAGE), "boards", target, "release", "")?;
+    let folder = bare::build(Path::new(PACKAGE), "boards", target, "release", &[])?;
     let image = fs::read(folder.join("truechimer-w5500-evb-pico2"))?;
     let program = object::File::parse(&*image)?;
     let block = program.section_by_name(".start_block").context("no block for the ROM")?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::binaries;
 use crate::process::output;
 
-/// Builds the programs of the package in `package` with such features (words with commas) and
+/// Builds the programs of the package in `package` with such arguments for cargo's features and
 /// returns their folder, of which `name` is part.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ pub fn build(
     name: &str,
     target: &str,
     profile: &str,
-    features: &str,
+    features: &[&str],
 ) -> Result<PathBuf> {
     let directory = binaries::target_directory()?.join(name);
     let mut command = if has_target(target)? {
@@ -27,7 +27,7 @@ pub fn build(
     } else {
         debian(target)
     };
-    command.args(["build", "--quiet", "--locked", "--bins", "--features", features]);
+    command.args(["build", "--quiet", "--locked", "--bins"]).args(features);
     command.args(["--target", target, "--profile", profile, "--target-dir"]);
     output(command.arg(&directory).current_dir(package))?;
     Ok(directory.join(target).join(profile))

@@ -8,16 +8,15 @@
 #[path = "../footprint/board/src/subjects.rs"]
 mod subjects;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use object::{Object, ObjectSegment, ObjectSymbol};
 
 use self::subjects::Meter;
 use crate::bare;
+use crate::image::Image;
 use crate::process::run;
 
 /// Each instruction takes 2^5 ns of virtual time ...
@@ -85,11 +84,8 @@ pub struct Part {
 /// If one does not build or end well, or its results differ.
 pub fn measure(build: Build) -> Result<Vec<Part>> {
     let programs = compile(build)?;
-    let read = |name: &str| {
-        let path = programs.join(name);
-        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let baseline = flash(&read(BASELINE.0)?)?;
+    let read = |name: &str| Image::read(&programs.join(name));
+    let baseline = read(BASELINE.0)?.flash()?;
     emulate(&programs, BASELINE)?;
     let part = |program: Program| {
         let name = program.0;
@@ -98,12 +94,12 @@ pub fn measure(build: Build) -> Result<Vec<Part>> {
         let instructions = |ticks: f64| (ticks * INSTRUCTIONS_PER_TICK).round() as u64;
         Ok(Part {
             name,
-            flash: flash(&image)?.saturating_sub(baseline),
+            flash: image.flash()?.saturating_sub(baseline),
             ram,
             stack,
             instructions: instructions(ticks as f64 / calls as f64),
             most: instructions(most as f64),
-            panics: panics(&image)?,
+            panics: image.panics()?,
         })
     };
     PARTS.into_iter().map(part).collect()
@@ -111,7 +107,7 @@ pub fn measure(build: Build) -> Result<Vec<Part>> {
 
 /// The folder of the programs.
 fn compile(build: Build) -> Result<PathBuf> {
-    bare::build(Path::new(BOARD), "footprint", build.target(), build.profile(), "")
+    bare::build(Path::new(BOARD), "footprint", build.target(), build.profile(), &[])
 }
 
 /// Runs a program and returns its numbers but for the sum, which is compared.
@@ -145,16 +141,4 @@ impl Meter for Host {
     fn call<R>(&mut self, _: bool, call: impl FnOnce() -> R) -> R {
         call()
     }
-}
-
-/// Octets of all that is loaded.
-fn flash(image: &[u8]) -> Result<u64> {
-    let file = object::File::parse(image).context("not an object file")?;
-    Ok(file.segments().map(|segment| segment.file_range().1).sum())
-}
-
-fn panics(image: &[u8]) -> Result<Vec<String>> {
-    let file = object::File::parse(image).context("not an object file")?;
-    let names = file.symbols().filter_map(|symbol| symbol.name().ok());
-    Ok(names.filter(|name| name.contains("4core9panicking")).map(str::to_owned).collect())
 }

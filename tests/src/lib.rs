@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod appliance;
 pub mod bare;
 pub mod binaries;
 pub mod board;
@@ -30,6 +31,7 @@ pub mod fake;
 pub mod footprint;
 pub mod guest;
 pub mod https;
+mod image;
 pub mod leap;
 pub mod names;
 pub mod namespace;

@@ -43,7 +43,7 @@ const LOOP_RANGE: Span = Span::from_millis(500);
 
 /// In which a kernel's loop finds a frequency, log2 of time constants: 4 * 2^constant s take an
 /// offset away, and four times as long the frequency.
-const LOOP_TIME: f64 = 4.0;
+const LOOP_TIME: i8 = 4;
 /// The greatest time constant, log2 s (`MAXTC`).
 const LONGEST_LOOP: i8 = 10;
 /// Its time constant is a quarter of the poll interval, so that an offset is taken away in one interval:
@@ -290,7 +290,7 @@ impl Discipline {
     /// Whether offsets are for the clock's own loop: from when offset and frequency are as right as
     /// it keeps them until somebody else moves the clock, for it mends both slowly, and the one at the expense of the other.
     fn may_lock(&self, consensus: &Consensus, offset: Span, poll: i8) -> bool {
-        let secs = libm::exp2(f64::from(poll.clamp(0, LONGEST_LOOP)) + LOOP_TIME);
+        let secs = f64::from(1u32 << (poll.clamp(0, LONGEST_LOOP) + LOOP_TIME));
         let noise = consensus.offset_deviation / secs;
         let kept = LOOP_MARGIN * (noise + consensus.selected.wander * libm::sqrt(secs));
         let is_right =

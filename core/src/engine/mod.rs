@@ -99,6 +99,7 @@ impl Iterator for Outputs<'_> {
 impl<const PEERS: usize> Engine<PEERS> {
     /// An engine without peers. `seed` must be unpredictable to whoever can send datagrams here.
     #[must_use]
+    #[inline(never)]
     pub fn new(config: &Config, now: Now, seed: [u8; 32]) -> Self {
         let (frequency, deviation) = (config.frequency, config.frequency_deviation);
         Self {

@@ -89,14 +89,15 @@ macro_rules! events {
             }
         }
 
-        /// The arguments go out as they are displayed, so that a firmware's log reads as a host's.
+        /// The arguments go out as numbers, and are put together by the reader of the log: as they
+        /// are displayed, so that a firmware's log reads as a host's.
         #[cfg(feature = "defmt")]
         impl defmt::Format for Event<'_> {
             fn format(&self, f: defmt::Formatter<'_>) {
                 match *self {
                     $(
                         Self::$variant $({ $($field),+ })? =>
-                            defmt::write!(f, $text $(, defmt::Display2Format(&$argument))*),
+                            defmt::write!(f, $text $(, $argument)*),
                     )+
                 }
             }
@@ -129,8 +130,7 @@ pub enum Event<'a> {
         "adjusting local clock by {}s", offset;
     /// The frequency was changed.
     AdjustingFrequency { from: FreqOffset, to: FreqOffset } => Info if is_large_change(from, to),
-        "adjusting clock frequency by {} to {}ppm",
-        format_args!("{from:.6}"), format_args!("{to:.6}");
+        "adjusting clock frequency by {} to {}ppm", Precise(from), Precise(to);
     /// The clock was stepped by `offset` and now reads `date`.
     ClockSet { date: WallTime, offset: Span } => Info,
         "set local clock to {} (offset {}s)", date, offset;
@@ -168,7 +168,7 @@ pub enum Event<'a> {
     /// Somebody else changed the frequency, of which nothing is left.
     FrequencyChanged { from: FreqOffset, to: FreqOffset } => Warning,
         "clock frequency was changed by another from {} to {}ppm",
-        format_args!("{from:.6}"), format_args!("{to:.6}");
+        Precise(from), Precise(to);
     /// So many messages of one kind were held back by a [`Limiter`].
     MessagesSuppressed { count: u64, name: &'static str } => Warning,
         "{} messages suppressed: {}", count, name;
@@ -375,6 +375,33 @@ impl fmt::Display for NotSyncedReason {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for NotSyncedReason {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Kiss(code) => defmt::write!(f, "KoD {}", code),
+            Self::Alarm => defmt::write!(f, "alarm"),
+            Self::Stratum(stratum) => defmt::write!(f, "stratum {}", stratum),
+        }
+    }
+}
+
+/// A frequency to six decimals.
+struct Precise(FreqOffset);
+
+impl fmt::Display for Precise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6}", self.0)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Precise {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.0.format(f);
+    }
+}
+
 /// An address, or that a name has none yet.
 struct Resolved(Option<IpAddr>);
 
@@ -383,6 +410,16 @@ impl fmt::Display for Resolved {
         match self.0 {
             Some(address) => address.fmt(f),
             None => f.write_str("not resolved"),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Resolved {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.0 {
+            Some(address) => defmt::write!(f, "{}", address),
+            None => defmt::write!(f, "not resolved"),
         }
     }
 }

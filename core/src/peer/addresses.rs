@@ -73,6 +73,7 @@ impl Addresses {
     }
 
     /// The one that is asked.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn current(&self) -> Option<SocketAddr> {
         self.list.get(self.current).copied()
     }

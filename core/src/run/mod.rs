@@ -2,6 +2,8 @@
 //! the [`hal`](crate::hal) traits. A datagram may bring about an event each: what becomes of those
 //! is the shell's matter, and a [`Limiter`](crate::event::Limiter) keeps a flood out of its log.
 
+mod responder;
+
 use core::net::SocketAddr;
 
 use crate::clock::{ClockCommand, ClockReply};
@@ -10,9 +12,10 @@ use crate::event::Event;
 use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
 use crate::peer::PeerId;
-use crate::server::{Answer, ClientSet, Refusal, Server, StampSet};
-use crate::units::WallTime;
+use crate::server::Refusal;
 use crate::wire::Header;
+
+pub use self::responder::{Nobody, Responder, TimeOnly};
 
 /// Datagrams taken in one turn, so that a flood does not hold up the timers.
 const BATCH: usize = 32;
@@ -23,7 +26,7 @@ const BUFFER: usize = 1024;
 /// in the first or, if the shell had not looked yet, in the second.
 const STALE_TURNS: u8 = 2;
 
-/// An engine and a [`Server`], bound to sockets and a clock.
+/// An engine and a [`Server`](crate::server::Server), or [`Nobody`], bound to sockets and a clock.
 #[derive(Debug)]
 pub struct Node<S, C, V, const PEERS: usize> {
     /// Decides.
@@ -43,25 +46,19 @@ pub struct Node<S, C, V, const PEERS: usize> {
     stale_turns: u8,
 }
 
-impl<S, C, T, M, const RULES: usize, const PEERS: usize> Node<S, C, Server<T, M, RULES>, PEERS>
+impl<S, C, V, const PEERS: usize> Node<S, C, V, PEERS>
 where
     S: DatagramSocket,
     C: AdjustableClock,
-    T: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
-    M: AsMut<[StampSet]>,
+    V: Responder,
 {
     /// Binds them.
-    pub const fn new(
-        engine: Engine<PEERS>,
-        server: Server<T, M, RULES>,
-        socket: S,
-        clock: C,
-    ) -> Self {
+    pub const fn new(engine: Engine<PEERS>, server: V, socket: S, clock: C) -> Self {
         Self { engine, server, socket, clock, outdated: true, steps: 0, stale_turns: 0 }
     }
 
     /// Others are answered by another server from now on.
-    pub fn set_server(&mut self, server: Server<T, M, RULES>) {
+    pub fn set_server(&mut self, server: V) {
         self.server = server;
         self.outdated = true;
     }
@@ -117,54 +114,26 @@ where
         buffer: &[u8; BUFFER],
         sink: &mut impl FnMut(Output),
     ) {
-        let Received { channel, from, stamp, len } = received;
         // What fills the buffer was cut off: nothing of it is a packet.
-        let bytes = buffer.get(..len).filter(|_| len < BUFFER).unwrap_or_default();
-        let received = self.clock.stamp(stamp);
-        match channel {
+        let bytes = buffer.get(..received.len).filter(|bytes| bytes.len() < BUFFER);
+        let bytes = bytes.unwrap_or_default();
+        let stamp = self.clock.stamp(received.stamp);
+        match received.channel {
             Channel::Peer(peer) => {
-                self.input(Input::Datagram { peer, from, received, bytes }, sink);
+                let from = received.from;
+                self.input(Input::Datagram { peer, from, received: stamp, bytes }, sink);
             }
             Channel::Listener(_) if self.stale_turns > 0 => self.server.drop_stale(bytes),
             Channel::Listener(listener) => {
-                self.serve(listener, from, received.time, bytes, sink);
-            }
-        }
-    }
-
-    fn serve(
-        &mut self,
-        listener: u16,
-        from: SocketAddr,
-        received: WallTime,
-        bytes: &[u8],
-        sink: &mut impl FnMut(Output),
-    ) {
-        if self.outdated {
-            self.update_server();
-        }
-        let now = self.clock.now();
-        match self.server.handle(bytes, from.ip(), received, now.mono) {
-            Ok(answer) => {
-                let leaving = self.clock.now().wall;
-                let sent = match &answer {
-                    Answer::Time(response) => {
-                        let bytes = response.emit(leaving);
-                        self.socket.reply(listener, from, &bytes)
-                    }
-                    Answer::Control(query) => {
-                        let bytes = self.server.control(query, now);
-                        self.socket.reply(listener, from, &bytes)
-                    }
-                };
-                if sent.is_ok() {
-                    // By now it may have arrived: what is known after sending it is no better.
-                    self.server.sent(&answer, Some(leaving));
+                if self.outdated {
+                    self.update_server();
                 }
-            }
-            Err(refusal) => {
-                if refusal == Refusal::Malformed {
-                    sink(Output::Event(Event::MalformedPacket { address: from.ip() }));
+                let Self { server, clock, socket, .. } = self;
+                let responded =
+                    server.respond(listener, &received, stamp.time, bytes, clock, socket);
+                if responded == Err(Refusal::Malformed) {
+                    let address = received.from.ip();
+                    sink(Output::Event(Event::MalformedPacket { address }));
                 }
             }
         }
@@ -172,7 +141,7 @@ where
 
     fn update_server(&mut self) {
         let now = self.clock.now();
-        self.server.update(&self.engine.system(now), now);
+        self.server.update(&self.engine, now);
         self.outdated = false;
     }
 

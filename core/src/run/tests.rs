@@ -12,7 +12,7 @@ use crate::clock::{ClockError, ClockStatus};
 use crate::config::{Config, PeerConfig};
 use crate::hal::RawStamp;
 use crate::io::{Stamp, StampSource};
-use crate::server::{self, Access, AccessList};
+use crate::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use crate::timex::SoftwareClock;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 

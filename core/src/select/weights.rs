@@ -127,6 +127,7 @@ impl Term {
 }
 
 /// The sum of a part of each term by its weight, over the sum of the weights.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 pub fn mean(terms: &[Term], part: impl Fn(&Term) -> f64) -> f64 {
     let weights: f64 = terms.iter().map(|term| term.weight).sum();
     terms.iter().map(|term| term.weight * part(term)).sum::<f64>() / weights
@@ -153,7 +154,7 @@ fn median(terms: &mut [Term]) -> f64 {
     // The library's sort has a path to a panic.
     for end in 1..terms.len() {
         for place in (1..=end).rev() {
-            let [.., one, other] = &mut terms[..=place] else { break };
+            let Some([.., one, other]) = terms.get_mut(..=place) else { break };
             if one.offset <= other.offset {
                 break;
             }

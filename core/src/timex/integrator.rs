@@ -1,7 +1,7 @@
 //! From a reading of the counter to the time, at a constant rate.
 
 use super::scale::{SCALE_SHIFT, SECOND};
-use crate::units::{Instant, NANOS_PER_SEC, Span, WallTime, div_floor};
+use crate::units::{Instant, NANOS_PER_SEC, Span, WallTime, div_floor, div_floor_wide};
 
 /// A clock that runs at `rate`. It is exact: what is rounded off when the anchor moves is kept, so
 /// the time depends on what the rate was when, not on how often that was asked.
@@ -42,10 +42,10 @@ impl Integrator {
         let wanted =
             i128::from(seconds) * i128::from(NANOS_PER_SEC) - i128::from(self.time.subsec_nanos());
         let wanted = wanted.saturating_mul(SECOND.into()) - i128::from(self.rest);
-        let rate = i128::from(SECOND) + i128::from(self.rate);
-        let elapsed = (-wanted).checked_div_euclid(rate).map(i128::saturating_neg);
-        let nanos = elapsed.and_then(|elapsed| i64::try_from(elapsed).ok()).unwrap_or(i64::MAX);
-        self.anchor + Span::from_nanos(nanos)
+        let rate = SECOND.saturating_add(self.rate).max(1).cast_unsigned();
+        // Rounded up.
+        let (nanos, _) = div_floor_wide(-wanted, rate);
+        self.anchor + -Span::from_nanos(nanos)
     }
 
     pub(super) fn move_anchor(&mut self, at: Instant) {
@@ -73,10 +73,7 @@ impl Integrator {
         let (whole, fraction) = (total >> SCALE_SHIFT, total as u32);
         let (gained, rest) = match i64::try_from(whole) {
             Ok(whole) => div_floor::<{ NANOS_PER_SEC as u64 }>(whole),
-            Err(_) => {
-                let divisor = i128::from(NANOS_PER_SEC);
-                (whole.div_euclid(divisor) as i64, whole.rem_euclid(divisor) as u64)
-            }
+            Err(_) => div_floor_wide(whole, NANOS_PER_SEC as u64),
         };
         let rest = rest << SCALE_SHIFT | u64::from(fraction);
         (self.time + elapsed + Span::from_nanos(gained), rest)

@@ -9,12 +9,34 @@ pub(crate) const fn div_floor<const D: u64>(value: i64) -> (i64, u64) {
     if value < 0 { (!quotient, D - 1 - rest) } else { (quotient, rest) }
 }
 
+#[cfg_attr(target_pointer_width = "32", inline(never))]
 const fn div<const D: u64>(value: u64) -> (u64, u64) {
     // The reciprocal is too small by less than 2^-64, and so the quotient by one at most.
     let reciprocal = u64::MAX / D;
     let quotient = ((value as u128 * reciprocal as u128) >> 64) as u64;
     let rest = value - quotient * D;
     if rest < D { (quotient, rest) } else { (quotient + 1, rest - D) }
+}
+
+/// `value` over a positive `divisor`, rounded down, and what remains; a quotient beyond `i64`
+/// saturates. For what is rare: it goes bit by bit.
+#[cold]
+#[inline(never)]
+pub(crate) const fn div_floor_wide(value: i128, divisor: u64) -> (i64, u64) {
+    let magnitude = if value < 0 { !value } else { value }.cast_unsigned();
+    let (mut quotient, mut rest, mut bit) = (0u128, 0u128, u128::BITS);
+    while bit > 0 {
+        bit -= 1;
+        rest = rest << 1 | magnitude >> bit & 1;
+        quotient <<= 1;
+        if rest >= divisor as u128 {
+            rest -= divisor as u128;
+            quotient |= 1;
+        }
+    }
+    let whole = if quotient > i64::MAX as u128 { i64::MAX } else { quotient as i64 };
+    let rest = rest as u64;
+    if value < 0 { (!whole, divisor - 1 - rest) } else { (whole, rest) }
 }
 
 #[cfg(test)]
@@ -42,6 +64,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn is_the_wide_division(
+            value in prop_oneof![any::<i128>(), any::<i64>().prop_map(i128::from)],
+            divisor in 1u64..1 << 63,
+        ) {
+            let wide = i128::from(divisor);
+            let whole = value.div_euclid(wide).clamp(i64::MIN.into(), i64::MAX.into());
+            let (quotient, rest) = div_floor_wide(value, divisor);
+            let expected = (whole, value.rem_euclid(wide));
+            prop_assert_eq!((i128::from(quotient), i128::from(rest)), expected);
+        }
+
         #[test]
         fn is_the_division(value: i64, whole in -9_000_000_000i64..9_000_000_000, off in -1i64..=1) {
             agrees::<3>(value);

@@ -4,13 +4,12 @@ use core::fmt;
 use core::ops::{Add, Neg, Sub};
 
 use super::Span;
-use super::divide::div_floor;
+use super::divide::{div_floor, div_floor_wide};
 
 /// A dimensionless frequency offset: 1 ppm gains a microsecond each second. Held as parts per
 /// million with a 32-bit fraction, so that the kernel's unit (ppm with a 16-bit fraction, `freq`
 /// of `ntp_adjtime`) converts exactly. Range ±2^31 ppm, resolution 2.3e-16; arithmetic saturates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FreqOffset(i64);
 
 /// Bits of fraction of a part per million.
@@ -19,7 +18,7 @@ const PPM_SHIFT: u32 = 32;
 const PPM: i64 = 1 << PPM_SHIFT;
 const MILLION: u64 = 1_000_000;
 /// A rate of one (a clock of twice the speed) in that unit.
-const UNITY: i128 = MILLION as i128 * PPM as i128;
+const UNITY: u64 = MILLION * PPM as u64;
 
 impl FreqOffset {
     /// The nominal rate.
@@ -80,8 +79,17 @@ impl FreqOffset {
 
     /// The size without the sign.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn abs(self) -> Self {
         Self(self.0.saturating_abs())
+    }
+
+    /// Its size in whole parts per million and millionths of one, rounded to the nearest.
+    #[cfg(any(test, feature = "defmt"))]
+    const fn decimal(self) -> (u32, u32) {
+        let size = self.0.unsigned_abs();
+        let millionths = ((size as u32 as u64) * MILLION + (1 << (PPM_SHIFT - 1))) >> PPM_SHIFT;
+        ((size >> PPM_SHIFT) as u32 + (millionths / MILLION) as u32, (millionths % MILLION) as u32)
     }
 
     /// What a clock of this rate gains over `elapsed`: the whole nanoseconds, rounded down, and
@@ -89,6 +97,7 @@ impl FreqOffset {
     /// Every gain is a whole number of that unit, so sums that carry the rest are exact. The
     /// nanoseconds saturate.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn gain(self, elapsed: Span, carry: u64) -> (Span, u64) {
         // Neither factor is beyond 2^63, so the sum fits 127 bits; the rest is below 2^52.
         let total = elapsed.as_nanos() as i128 * self.0 as i128 + carry as i128;
@@ -98,20 +107,14 @@ impl FreqOffset {
             let (whole, rest) = div_floor::<MILLION>(units as i64);
             return (Span::from_nanos(whole), rest << PPM_SHIFT | fraction as u64);
         }
-        let (whole, rest) = (total.div_euclid(UNITY), total.rem_euclid(UNITY) as u64);
-        let clamped = if whole > i64::MAX as i128 {
-            i64::MAX
-        } else if whole < i64::MIN as i128 {
-            i64::MIN
-        } else {
-            whole as i64
-        };
-        (Span::from_nanos(clamped), rest)
+        let (whole, rest) = div_floor_wide(total, UNITY);
+        (Span::from_nanos(whole), rest)
     }
 }
 
 impl Add for FreqOffset {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
@@ -119,6 +122,7 @@ impl Add for FreqOffset {
 
 impl Sub for FreqOffset {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -140,6 +144,15 @@ impl fmt::Display for FreqOffset {
         } else {
             write!(f, "{:.digits$}", self.as_ppm())
         }
+    }
+}
+
+/// Parts per million to six decimals.
+#[cfg(feature = "defmt")]
+impl defmt::Format for FreqOffset {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (sign, (whole, millionths)) = (if self.0 < 0 { "-" } else { "" }, self.decimal());
+        defmt::write!(f, "{=str}{=u32}.{=u32:06}", sign, whole, millionths);
     }
 }
 
@@ -173,13 +186,21 @@ mod tests {
         fn gain_is_the_exact_quotient(
             rate in prop_oneof![any::<i64>(), -PPM * 1_000..PPM * 1_000],
             nanos in prop_oneof![any::<i64>(), -1i64 << 36..1 << 36],
-            carry in 0..UNITY as u64,
+            carry in 0..UNITY,
         ) {
             let (gain, rest) = FreqOffset(rate).gain(Span::from_nanos(nanos), carry);
             let total = i128::from(rate) * i128::from(nanos) + i128::from(carry);
-            let whole = total.div_euclid(UNITY).clamp(i64::MIN.into(), i64::MAX.into());
+            let whole = total.div_euclid(UNITY.into()).clamp(i64::MIN.into(), i64::MAX.into());
             prop_assert_eq!(i128::from(gain.as_nanos()), whole);
-            prop_assert_eq!(i128::from(rest), total.rem_euclid(UNITY));
+            prop_assert_eq!(i128::from(rest), total.rem_euclid(UNITY.into()));
+        }
+
+        #[test]
+        fn decimals_are_those_displayed(rate in -500 * PPM..500 * PPM) {
+            let rate = FreqOffset(rate);
+            let sign = if rate.0 < 0 { "-" } else { "" };
+            let (whole, millionths) = rate.decimal();
+            prop_assert_eq!(format!("{sign}{whole}.{millionths:06}"), format!("{rate:.6}"));
         }
 
         #[test]

@@ -79,6 +79,7 @@ impl NtpShort {
 
     /// A bound on an error, so rounded up; negative spans are zero, beyond 65,536 s the greatest.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn from_span(span: Span) -> Self {
         let nanos = u128::from(span.as_nanos().max(0).unsigned_abs());
         let units = (nanos * u128::from(SHORT_FRACTION)).div_ceil(NANOS_PER_SEC as u128);

@@ -7,7 +7,6 @@ use super::NANOS_PER_SEC;
 
 /// A signed length of time in whole nanoseconds, ±292 years. Arithmetic saturates at those ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Span(i64);
 
 impl Span {
@@ -82,6 +81,7 @@ impl Span {
 
     /// The size without the sign.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn abs(self) -> Self {
         Self(self.0.saturating_abs())
     }
@@ -100,13 +100,24 @@ impl Span {
 
     /// `factor` times the span.
     #[must_use]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn times(self, factor: i64) -> Self {
         Self(self.0.saturating_mul(factor))
+    }
+
+    /// As it is written with so many digits, at most 9, after the point: whether there is a minus,
+    /// what is before the point, and what is behind it.
+    const fn decimal(self, digits: u32) -> (bool, u64, u32) {
+        let unit = 10u64.pow(9 - digits);
+        let rounded = (self.0.unsigned_abs() + unit / 2) / unit * unit;
+        let (secs, nanos) = (rounded / NANOS_PER_SEC as u64, rounded % NANOS_PER_SEC as u64);
+        (self.0 < 0 && rounded != 0, secs, (nanos / unit) as u32)
     }
 }
 
 impl Add for Span {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
@@ -114,6 +125,7 @@ impl Add for Span {
 
 impl Sub for Span {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -121,6 +133,7 @@ impl Sub for Span {
 
 impl Neg for Span {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn neg(self) -> Self {
         Self(self.0.saturating_neg())
     }
@@ -143,19 +156,27 @@ impl SubAssign for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(6).min(9);
-        let unit = 10u64.pow(9 - digits as u32);
-        let rounded = (self.0.unsigned_abs() + unit / 2) / unit * unit;
-        let (secs, nanos) = (rounded / NANOS_PER_SEC as u64, rounded % NANOS_PER_SEC as u64);
-        if self.0 < 0 && rounded != 0 {
+        let (is_negative, secs, fraction) = self.decimal(digits as u32);
+        if is_negative {
             f.write_str("-")?;
         } else if f.sign_plus() {
             f.write_str("+")?;
         }
         write!(f, "{secs}")?;
         if digits > 0 {
-            write!(f, ".{:0digits$}", nanos / unit)?;
+            write!(f, ".{fraction:0digits$}")?;
         }
         Ok(())
+    }
+}
+
+/// As displayed.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Span {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (is_negative, secs, micros) = self.decimal(6);
+        let sign = if is_negative { "-" } else { "" };
+        defmt::write!(f, "{=str}{=u64}.{=u32:06}", sign, secs, micros);
     }
 }
 

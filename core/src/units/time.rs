@@ -28,6 +28,7 @@ impl Instant {
 
 impl Add<Span> for Instant {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, span: Span) -> Self {
         Self(self.0.saturating_add_signed(span.as_nanos()))
     }
@@ -35,6 +36,7 @@ impl Add<Span> for Instant {
 
 impl Sub for Instant {
     type Output = Span;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn sub(self, earlier: Self) -> Span {
         let magnitude = i64::try_from(self.0.abs_diff(earlier.0)).unwrap_or(i64::MAX);
         Span::from_nanos(if self < earlier { -magnitude } else { magnitude })
@@ -47,7 +49,6 @@ const DAY: i64 = 86_400;
 /// A reading of the disciplined clock: seconds and nanoseconds since 1970-01-01 00:00:00 UTC,
 /// without leap seconds, as POSIX counts. Any number of seconds that an `i64` holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WallTime {
     secs: i64,
     nanos: u32,
@@ -98,6 +99,7 @@ impl WallTime {
 
 impl Add<Span> for WallTime {
     type Output = Self;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, span: Span) -> Self {
         let (secs, nanos) = div_floor::<{ NANOS_PER_SEC as u64 }>(span.as_nanos());
         let time = Self { secs: self.secs.saturating_add(secs), nanos: self.nanos };
@@ -117,6 +119,7 @@ impl AddAssign<Span> for WallTime {
 
 impl Sub for WallTime {
     type Output = Span;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn sub(self, earlier: Self) -> Span {
         Span::from_secs(self.secs.saturating_sub(earlier.secs))
             + Span::from_nanos(i64::from(self.nanos) - i64::from(earlier.nanos))
@@ -139,6 +142,25 @@ impl fmt::Display for WallTime {
             0 => Ok(()),
             digits => write!(f, ".{:0digits$}", self.nanos / 10u32.pow(9 - digits as u32)),
         }
+    }
+}
+
+/// As displayed.
+#[cfg(feature = "defmt")]
+impl defmt::Format for WallTime {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (year, month, day) = civil_date(self.secs.div_euclid(DAY));
+        let second = self.secs.rem_euclid(DAY) as u32;
+        defmt::write!(
+            f,
+            "{=i64:04}-{=u8:02}-{=u8:02} {=u32:02}:{=u32:02}:{=u32:02}",
+            year,
+            month as u8,
+            day as u8,
+            second / 3_600,
+            second / 60 % 60,
+            second % 60
+        );
     }
 }
 

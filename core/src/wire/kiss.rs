@@ -5,7 +5,6 @@ use core::fmt;
 /// The four characters that a server of stratum 0 puts into the reference id to say why it does
 /// not give the time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KissCode([u8; 4]);
 
 impl KissCode {
@@ -29,18 +28,27 @@ impl KissCode {
     pub const fn to_bytes(self) -> [u8; 4] {
         self.0
     }
+
+    fn shown(&self) -> impl Iterator<Item = char> {
+        let end = self.0.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let characters = self.0.iter().take(end);
+        characters.map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' })
+    }
 }
 
 /// The characters; trailing zeros are left out and anything unprintable is a question mark, so
 /// that a hostile code cannot write control characters into a log.
 impl fmt::Display for KissCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        for &byte in self.0.iter().take(end) {
-            let shown = if byte.is_ascii_graphic() { char::from(byte) } else { '?' };
-            fmt::Write::write_char(f, shown)?;
-        }
-        Ok(())
+        self.shown().try_for_each(|shown| fmt::Write::write_char(f, shown))
+    }
+}
+
+/// As displayed.
+#[cfg(feature = "defmt")]
+impl defmt::Format for KissCode {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.shown().for_each(|shown| defmt::write!(f, "{=char}", shown));
     }
 }
 

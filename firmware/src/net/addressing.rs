@@ -3,9 +3,12 @@
 use smoltcp::iface::{self, Interface};
 use smoltcp::phy::Device;
 use smoltcp::time::Instant as NetInstant;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Cidr};
+#[cfg(feature = "ipv6")]
+use smoltcp::wire::Ipv6Cidr;
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 
 /// Where link-local addresses are (RFC 4291 §2.5.6).
+#[cfg(feature = "ipv6")]
 const LINK_LOCAL: Ipv6Cidr =
     Ipv6Cidr::new(core::net::Ipv6Addr::new(0xFE80, 0, 0, 0, 0, 0, 0, 0), 64);
 
@@ -17,7 +20,7 @@ pub struct Addressing {
     /// The Internet's first.
     pub ipv4: Ipv4,
     /// Whether it makes itself IPv6 addresses of what routers advertise (RFC 4862). Only on
-    /// Ethernet.
+    /// Ethernet, and under the feature `ipv6`.
     pub slaac: bool,
     /// Who looks names up, unless DHCP says.
     pub resolver: Option<IpAddress>,
@@ -44,8 +47,12 @@ impl Addressing {
     pub(super) fn interface<D: Device + ?Sized>(&self, device: &mut D, seed: u64) -> Interface {
         let mut config = iface::Config::new(self.hardware);
         config.random_seed = seed;
-        config.slaac = self.slaac;
+        #[cfg(feature = "ipv6")]
+        {
+            config.slaac = self.slaac;
+        }
         let mut interface = Interface::new(config, device, NetInstant::ZERO);
+        #[cfg(feature = "ipv6")]
         if self.slaac
             && let Some(local) = Ipv6Cidr::from_link_prefix(&LINK_LOCAL, self.hardware)
         {
@@ -68,6 +75,7 @@ pub(super) fn set_ipv4(
     router: Option<Ipv4Address>,
 ) {
     interface.update_ip_addrs(|ours| {
+        #[allow(irrefutable_let_patterns, reason = "there may be one family")]
         ours.retain(|one| !matches!(one, IpCidr::Ipv4(_)));
         if let Some(address) = address {
             // The place of the one before, or one of the first.

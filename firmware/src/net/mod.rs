@@ -20,6 +20,7 @@
 mod addressing;
 mod dhcp;
 mod driver;
+mod family;
 mod names;
 mod storage;
 #[cfg(test)]
@@ -55,8 +56,10 @@ use self::names::Names;
 const NTP_PORT: u16 = 123;
 /// Queries leave from this port on: the dynamic ones (RFC 6335 §6).
 const FIRST_DYNAMIC_PORT: u16 = 0xC000;
-/// Sockets besides the peers': for serving time, DHCP and DNS.
-pub const OTHER_SOCKETS: usize = 3;
+/// Sockets on which time is served.
+const LISTENERS: usize = cfg!(feature = "server") as usize;
+/// Sockets besides the peers': for DHCP, DNS and, under the feature `server`, for serving time.
+pub const OTHER_SOCKETS: usize = 2 + LISTENERS;
 /// Between two looks whether there is a link.
 const LINK_INTERVAL: Span = Span::from_secs(1);
 /// When what could not be done is tried again.
@@ -101,7 +104,7 @@ pub struct Stack<'a, D, C, const PEERS: usize> {
     device: D,
     sockets: SocketSet<'a>,
     peers: [PeerSocket; PEERS],
-    listener: SocketHandle,
+    listeners: [SocketHandle; LISTENERS],
     /// The address of ours that the last question came to.
     asked: Option<IpAddress>,
     /// The last batch ended before the frames did.
@@ -164,6 +167,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
     ///
     /// # Errors
     /// `storage` is too short.
+    #[inline(never)]
     pub fn new(
         mut device: D,
         addressing: &Addressing,
@@ -177,14 +181,14 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         if places.saturating_sub(sockets.iter().count()) < PEERS + OTHER_SOCKETS {
             return Err(TooFewSockets);
         }
-        let Buffers { peers, listener, lease, question } = buffers;
+        let Buffers { peers, listeners, lease, question } = buffers;
         let peers = peers.each_mut().map(|buffer| PeerSocket {
             id: PeerId(0),
             handle: sockets.add(buffer.socket()),
             departure: Departure::Told,
             served_at: None,
         });
-        let listener = sockets.add(listener.socket());
+        let listeners = listeners.each_mut().map(|buffer| sockets.add(buffer.socket()));
         let names = Names::new(sockets.add(dns::Socket::new(&[], &mut question[..])));
         names.ask_at(&mut sockets, addressing.resolver);
         let dhcp = (addressing.ipv4 == Ipv4::Dhcp).then(|| sockets.add(dhcp::socket(lease)));
@@ -195,7 +199,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
             device,
             sockets,
             peers,
-            listener,
+            listeners,
             asked: None,
             backlog: false,
             dhcp,
@@ -207,7 +211,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
             clock,
             rng,
         };
-        stack.listener = stack.reopen(listener, NTP_PORT);
+        stack.listeners = listeners.map(|listener| stack.reopen(listener, NTP_PORT));
         Ok(stack)
     }
 
@@ -248,7 +252,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
             self.names.ask_at(&mut self.sockets, resolver.or(self.resolver));
             return Some(Change::Leased(servers, new_address));
         }
-        let advertised = self.interface.slaac_updated_at();
+        let advertised = family::advertised(&self.interface);
         if advertised != self.advertised {
             self.advertised = advertised;
             return Some(Change::Reachable { ipv4: false, ipv6: true });
@@ -326,6 +330,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
         id: u32,
         datagram: &[u8],
     ) -> Result<(), Error> {
+        let to = family::endpoint(to).ok_or(Error::Unaddressable)?;
         let mut meta = udp::UdpMetadata::from(to);
         meta.meta.id = id;
         if self.interface.get_source_address(&meta.endpoint.addr).is_none() {
@@ -362,7 +367,8 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
     /// Takes the datagram of the frame that was polled in at `at`.
     fn take(&mut self, at: Instant, buffer: &mut [u8]) -> Option<Received> {
         let peers = self.peers.iter().map(|peer| (peer.handle, Channel::Peer(peer.id)));
-        let all = [(self.listener, Channel::Listener(0))].into_iter().chain(peers);
+        let listeners = self.listeners.iter().map(|handle| (*handle, Channel::Listener(0)));
+        let all = listeners.chain(peers);
         for (handle, channel) in all {
             let Ok((bytes, meta)) = self.sockets.get_mut::<udp::Socket>(handle).recv() else {
                 continue;
@@ -400,7 +406,9 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         let handle = self.peers.get(place).ok_or(Error::NoSocket)?.handle;
         let port = self.free_port();
         let handle = self.reopen(handle, port);
-        let served_at = self.interface.get_source_address(&to.ip().into()).map(IpAddr::from);
+        let served_at = family::address(to.ip())
+            .and_then(|to| self.interface.get_source_address(&to))
+            .map(IpAddr::from);
         let sent = self.send(handle, to, None, place as u32 + 1, datagram);
         let departure = if sent.is_ok() { Departure::Waiting } else { Departure::Told };
         if let Some(peer) = self.peers.get_mut(place) {
@@ -422,11 +430,14 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         self.peers.get(Self::place(peer))?.served_at
     }
 
-    fn reply(&mut self, _: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {
-        self.send(self.listener, to, self.asked, 0, datagram)?;
+    fn reply(&mut self, place: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {
+        let place = usize::from(place);
+        let listener = *self.listeners.get(place).ok_or(Error::NoSocket)?;
+        self.send(listener, to, self.asked, 0, datagram)?;
         self.egress();
-        if self.sockets.get::<udp::Socket>(self.listener).send_queue() > 0 {
-            self.listener = self.reopen(self.listener, NTP_PORT);
+        if self.sockets.get::<udp::Socket>(listener).send_queue() > 0 {
+            let reopened = self.reopen(listener, NTP_PORT);
+            self.listeners.iter_mut().skip(place).take(1).for_each(|one| *one = reopened);
             return Err(nb::Error::WouldBlock);
         }
         Ok(())

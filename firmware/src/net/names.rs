@@ -10,6 +10,8 @@ use smoltcp::socket::dns::{DnsQuery, GetQueryResultError, QueryHandle, Socket};
 use smoltcp::wire::{DnsQueryType, IpAddress};
 use truechimer_core::PeerId;
 
+use super::family;
+
 /// Addresses that are taken of a name.
 const ADDRESSES: usize = 4;
 
@@ -70,8 +72,7 @@ impl<const PEERS: usize> Names<PEERS> {
         let socket = sockets.get_mut::<Socket>(self.handle);
         let Some(Lookup { peer, name, query, kind, mut found }) = self.current.take() else {
             let (peer, name) = self.waiting.pop_front()?;
-            let kind =
-                if interface.ipv4_addr().is_some() { DnsQueryType::A } else { DnsQueryType::Aaaa };
+            let kind = family::first_kind(interface);
             return self.ask(socket, interface, peer, name, kind, Addresses::new());
         };
         match socket.get_query_result(query) {
@@ -86,10 +87,10 @@ impl<const PEERS: usize> Names<PEERS> {
                 }
             }
         }
-        if kind == DnsQueryType::A && has_global_ipv6(interface) {
-            return self.ask(socket, interface, peer, name, DnsQueryType::Aaaa, found);
+        match family::next_kind(kind, interface) {
+            Some(next) => self.ask(socket, interface, peer, name, next, found),
+            None => Some((peer, found)),
         }
-        Some((peer, found))
     }
 
     fn ask(
@@ -110,11 +111,4 @@ impl<const PEERS: usize> Names<PEERS> {
             Err(_) => Some((peer, found)),
         }
     }
-}
-
-fn has_global_ipv6(interface: &Interface) -> bool {
-    interface.ip_addrs().iter().any(|ours| match ours.address() {
-        IpAddress::Ipv6(address) => !address.is_unicast_link_local(),
-        IpAddress::Ipv4(_) => false,
-    })
 }

@@ -3,6 +3,7 @@
 use smoltcp::socket::udp;
 use truechimer_core::wire::Header;
 
+use super::LISTENERS;
 use super::dhcp::Message;
 use super::names::Question;
 
@@ -14,7 +15,7 @@ const LONGEST: usize = 1024;
 #[derive(Debug)]
 pub struct Buffers<const PEERS: usize> {
     pub(super) peers: [Buffer; PEERS],
-    pub(super) listener: Buffer,
+    pub(super) listeners: [Buffer; LISTENERS],
     pub(super) lease: Message,
     pub(super) question: Question,
 }
@@ -25,7 +26,7 @@ impl<const PEERS: usize> Buffers<PEERS> {
     pub const fn new() -> Self {
         Self {
             peers: [Buffer::EMPTY; PEERS],
-            listener: Buffer::EMPTY,
+            listeners: [Buffer::EMPTY; LISTENERS],
             lease: Message::EMPTY,
             question: [None],
         }

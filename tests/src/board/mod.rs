@@ -11,12 +11,13 @@ mod model;
 mod virtual_time;
 
 use std::fmt;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tempfile::TempDir;
 
 use self::log::Log;
@@ -39,7 +40,9 @@ pub struct Board {
     typed: PathBuf,
     /// Of 127.0.0.1, where its port 123 is.
     port: u16,
-    _directory: TempDir,
+    /// The socket behind which the emulator's monitor is.
+    monitor: PathBuf,
+    directory: TempDir,
 }
 
 impl Board {
@@ -49,10 +52,24 @@ impl Board {
     /// # Errors
     /// If it does not build or start.
     pub fn start(model: Model, time: Option<&str>, settings: &[String]) -> Result<Self> {
-        let program = model.program(Build::RealTime)?;
+        Self::start_program(model, &model.program(Build::RealTime)?, time, settings)
+    }
+
+    /// As [`start`](Self::start), with another program than the one that is flashed.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_program(
+        model: Model,
+        program: &Path,
+        time: Option<&str>,
+        settings: &[String],
+    ) -> Result<Self> {
         let (directory, port) = (scratch()?, free_port()?);
-        let (serial, typed) = (directory.path().join("serial"), directory.path().join("typed"));
-        let mut command = model.emulator(&program, settings);
+        let [serial, typed, monitor] =
+            ["serial", "typed", "monitor"].map(|name| directory.path().join(name));
+        let mut command = model.emulator(program, settings);
+        command.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
         let line = format!(
             "socket,id=line,path={},server=on,wait=off,logfile={}",
             typed.display(),
@@ -62,7 +79,33 @@ impl Board {
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
         command.args(["-netdev", &format!("user,id=cable,hostfwd=udp:127.0.0.1:{port}-:123")]);
         let process = Process::start(&mut command)?;
-        Ok(Self { process, log: Log::new(&program, serial)?, typed, port, _directory: directory })
+        let log = Log::new(program, serial)?;
+        Ok(Self { process, log, typed, monitor, port, directory })
+    }
+
+    /// What is in its memory, as its processor sees it.
+    ///
+    /// # Errors
+    /// If the emulator does not tell.
+    pub(crate) fn memory(&self, address: u64, len: u64) -> Result<Vec<u8>> {
+        let file = self.directory.path().join("memory");
+        let mut monitor = UnixStream::connect(&self.monitor)?;
+        let mut lines = BufReader::new(monitor.try_clone()?).lines();
+        let place = json!({ "val": address, "size": len, "filename": file });
+        for command in [
+            json!({ "execute": "qmp_capabilities" }),
+            json!({ "execute": "memsave", "arguments": place }),
+        ] {
+            writeln!(monitor, "{command}")?;
+            // A greeting, and what else happens, come between.
+            let reply = lines.find_map(|line| {
+                let line = line.ok()?;
+                (line.contains("\"return\"") || line.contains("\"error\"")).then_some(line)
+            });
+            let reply = reply.context("no reply from the emulator's monitor")?;
+            ensure!(reply.contains("\"return\""), "{reply}");
+        }
+        Ok(std::fs::read(file)?)
     }
 
     /// Waits for a line of its log that contains `text`, and returns it.

@@ -89,16 +89,25 @@ impl Model {
         type Built = OnceLock<Result<PathBuf, String>>;
         static BUILT: [[Built; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
         let (name, features) = match build {
-            Build::RealTime => ("boards", ""),
-            Build::Lockstep => ("lockstep", "lockstep"),
-            Build::LockstepWithBus => ("lockstep-bus", "lockstep,i2c-rtc"),
+            Build::RealTime => ("boards", &[][..]),
+            Build::Lockstep => ("lockstep", &["--features", "lockstep"][..]),
+            Build::LockstepWithBus => ("lockstep-bus", &["--features", "lockstep,i2c-rtc"][..]),
         };
-        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
-        let make = || {
-            bare::build(&boards.join(self.name()), name, self.target(), "release", features)
-                .map_err(|error| format!("{error:#}"))
-        };
+        let make = || self.build(name, features).map_err(|error| format!("{error:#}"));
         let folder = BUILT[self as usize][build as usize].get_or_init(make).clone();
         folder.map_err(|error| anyhow!(error))
+    }
+
+    /// Builds the programs with such arguments for cargo's features, in a target folder that is
+    /// called `name`; returns where they are.
+    fn build(self, name: &str, features: &[&str]) -> Result<PathBuf> {
+        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards");
+        let package = boards.join(self.name());
+        bare::build(&package, name, self.target(), "release", features)
+    }
+
+    /// The appliance, built in such a way.
+    pub(crate) fn variant(self, name: &str, features: &[&str]) -> Result<PathBuf> {
+        Ok(self.build(name, features)?.join(format!("truechimer-{}", self.name())))
     }
 }

@@ -6,7 +6,7 @@ use embedded_time::Clock;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{EthernetAddress, IpAddress};
-use static_cell::ConstStaticCell;
+use static_cell::StaticCell;
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::hal::{Rtc, Store};
 use truechimer_core::holdover::Record;
@@ -21,9 +21,9 @@ use truechimer_firmware::rtc::{self, Start};
 /// Servers that are asked, at most.
 pub const PEERS: usize = 4;
 
-static SOCKETS: ConstStaticCell<[SocketStorage<'static>; PEERS + OTHER_SOCKETS]> =
-    ConstStaticCell::new([SocketStorage::EMPTY; PEERS + OTHER_SOCKETS]);
-static BUFFERS: ConstStaticCell<Buffers<PEERS>> = ConstStaticCell::new(Buffers::new());
+// Filled at run time: what they begin with is not in the flash.
+static SOCKETS: StaticCell<[SocketStorage<'static>; PEERS + OTHER_SOCKETS]> = StaticCell::new();
+static BUFFERS: StaticCell<Buffers<PEERS>> = StaticCell::new();
 
 /// What somebody decided who installed it.
 pub struct Settings {
@@ -92,7 +92,9 @@ where
             slaac: true,
             resolver: settings.resolver,
         };
-        let stack = Stack::new(device, &addressing, SOCKETS.take(), BUFFERS.take(), clock, seed)?;
+        let sockets = SOCKETS.init([SocketStorage::EMPTY; PEERS + OTHER_SOCKETS]);
+        let buffers = BUFFERS.init_with(Buffers::new);
+        let stack = Stack::new(device, &addressing, sockets, buffers, clock, seed)?;
         let mut app = App::new(stack, Some(rtc), store, start, &Config::default());
         for (name, peer) in &settings.peers {
             if app.add_peer(name, peer).is_err() {

@@ -1,11 +1,9 @@
 //! What a product would keep in its flash: words `name=value` of the command line.
 
-use core::net::SocketAddr;
-
 use heapless::Vec;
-use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Cidr};
 use static_cell::ConstStaticCell;
-use truechimer_core::config::PeerConfig;
+use truechimer_core::config::{DEFAULT_MAX_POLL, PeerConfig};
 use truechimer_firmware::net::Ipv4;
 use truechimer_firmware::store::TwoPages;
 
@@ -23,6 +21,8 @@ pub struct Product {
     pub settings: Settings,
     /// `store=`: the file that stands for the flash memory.
     pub store: Option<TwoPages<Flash>>,
+    /// `poll=`: how often the servers that follow are asked, log2 s.
+    poll: Option<i8>,
 }
 
 impl Product {
@@ -30,8 +30,8 @@ impl Product {
     pub fn read() -> Self {
         let settings =
             Settings { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new(), fallback: Vec::new() };
-        let mut product = Self { settings, store: None };
-        for word in host::arguments(LINE.take()).split_whitespace() {
+        let mut product = Self { settings, store: None, poll: None };
+        for word in host::arguments(LINE.take()).split_ascii_whitespace() {
             if product.take(word).is_none() {
                 defmt::warn!("not understood: {=str}", word);
             }
@@ -40,28 +40,31 @@ impl Product {
     }
 
     fn take(&mut self, word: &'static str) -> Option<()> {
-        let Self { settings, store } = self;
+        let Self { settings, store, poll } = self;
         match word.split_once('=')? {
             ("address", address) => {
                 let address: Ipv4Cidr = address.parse().ok()?;
                 settings.ipv4 = Ipv4::Static { address, router: None };
             }
             ("router", address) => {
-                let router: Ipv4Address = address.parse().ok()?;
-                let Ipv4::Static { router: known, .. } = &mut settings.ipv4 else { return None };
-                *known = Some(router);
+                let Ipv4::Static { router, .. } = &mut settings.ipv4 else { return None };
+                let Ok(IpAddress::Ipv4(address)) = address.parse() else { return None };
+                *router = Some(address);
             }
             ("resolver", address) => settings.resolver = Some(address.parse().ok()?),
             ("store", path) => *store = TwoPages::new(Flash(File::update(path)?), 0).ok(),
-            ("peer", name) => settings.peers.push(server(name)).ok()?,
-            ("fallback", name) => settings.fallback.push(server(name)).ok()?,
+            ("poll", exponent) => *poll = Some(exponent.parse().ok()?),
+            ("peer", name) => settings.peers.push(server(name, *poll)).ok()?,
+            ("fallback", name) => settings.fallback.push(server(name, *poll)).ok()?,
             _ => return None,
         }
         Some(())
     }
 }
 
-fn server(name: &'static str) -> (&'static str, PeerConfig) {
-    let address: Option<SocketAddr> = name.parse().ok();
-    (name, PeerConfig { address, min_poll: 4, ..PeerConfig::default() })
+fn server(name: &'static str, poll: Option<i8>) -> (&'static str, PeerConfig) {
+    let endpoint: Option<IpEndpoint> = name.parse().ok();
+    let address = endpoint.filter(|endpoint| endpoint.port != 0).map(Into::into);
+    let (min_poll, max_poll) = poll.map_or((4, DEFAULT_MAX_POLL), |poll| (poll, poll));
+    (name, PeerConfig { address, min_poll, max_poll, ..PeerConfig::default() })
 }

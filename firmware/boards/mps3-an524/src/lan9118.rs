@@ -10,6 +10,7 @@ use embedded_time::Clock;
 use heapless::Deque;
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::wire::EthernetAddress;
+use static_cell::ConstStaticCell;
 use truechimer_boards::register::Registers;
 use truechimer_core::units::Instant;
 use truechimer_firmware::clock::SystemClock;
@@ -72,14 +73,17 @@ const ARRIVALS: usize = 8;
 /// When the frames came that wait in the controller, the first first.
 static ARRIVED: Mutex<RefCell<Deque<Instant, ARRIVALS>>> = Mutex::new(RefCell::new(Deque::new()));
 
+/// The one that came last, and one that leaves.
+static FRAMES: ConstStaticCell<[[u8; FRAME]; 2]> = ConstStaticCell::new([[0; FRAME]; 2]);
+
 /// There is no controller, or it does not answer.
 #[derive(Debug, defmt::Format)]
 pub struct NotFound;
 
 pub struct Lan9118<C: 'static> {
     clock: &'static SystemClock<C>,
-    received: [u8; FRAME],
-    sent: [u8; FRAME],
+    received: &'static mut [u8; FRAME],
+    sent: &'static mut [u8; FRAME],
     arrived: Option<Instant>,
     departed: Option<(u32, Instant)>,
 }
@@ -104,7 +108,7 @@ impl<C: Clock<T: Into<u64>>> Lan9118<C> {
         LAN.write(INT_STS, u32::MAX);
         LAN.write(IRQ_CFG, IRQ_CFG_INIT);
         LAN.write(INT_EN, RX_STATUS_LEVEL);
-        let (received, sent) = ([0; FRAME], [0; FRAME]);
+        let [received, sent] = FRAMES.take();
         Ok(Self { clock, received, sent, arrived: None, departed: None })
     }
 
@@ -150,6 +154,26 @@ fn note_arrivals<C: Clock<T: Into<u64>>>(cs: CriticalSection<'_>, clock: &System
     while arrivals.len() < waiting && arrivals.push_back(now).is_ok() {}
     LAN.write(FIFO_INT, waiting as u32);
     LAN.write(INT_STS, RX_STATUS_LEVEL);
+}
+
+/// Gives the controller a frame, and says when.
+fn send<C: Clock<T: Into<u64>>>(frame: &[u8], clock: &SystemClock<C>) -> Instant {
+    // What became of the frames before is of no interest, but has to be taken away.
+    for _ in 0..LAN.read(TX_FIFO_INF) >> 16 & 0xFF {
+        LAN.read(TX_STATUS);
+    }
+    LAN.write(TX_DATA, FIRST_AND_LAST | frame.len() as u32);
+    LAN.write(TX_DATA, frame.len() as u32);
+    let mut words = frame.chunks(4).map(|octets| {
+        let mut word = [0; 4];
+        word.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+        u32::from_le_bytes(word)
+    });
+    let last = words.next_back();
+    words.for_each(|word| LAN.write(TX_DATA, word));
+    let now = clock.mono();
+    last.into_iter().for_each(|word| LAN.write(TX_DATA, word));
+    now
 }
 
 /// Whether there is something to receive.
@@ -241,21 +265,7 @@ impl<C: Clock<T: Into<u64>>> phy::TxToken for TxToken<'_, C> {
         let len = len.min(FRAME);
         let (frame, _) = self.frame.split_at_mut(len);
         let result = f(frame);
-        // What became of the frames before is of no interest, but has to be taken away.
-        for _ in 0..LAN.read(TX_FIFO_INF) >> 16 & 0xFF {
-            LAN.read(TX_STATUS);
-        }
-        LAN.write(TX_DATA, FIRST_AND_LAST | len as u32);
-        LAN.write(TX_DATA, len as u32);
-        let mut words = frame.chunks(4).map(|octets| {
-            let mut word = [0; 4];
-            word.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
-            u32::from_le_bytes(word)
-        });
-        let last = words.next_back();
-        words.for_each(|word| LAN.write(TX_DATA, word));
-        let now = self.clock.mono();
-        last.into_iter().for_each(|word| LAN.write(TX_DATA, word));
+        let now = send(frame, self.clock);
         if self.id != 0 {
             *self.departed = Some((self.id, now));
         }

@@ -31,7 +31,7 @@ fn main() -> ! {
     logger::start(uart::put);
     Counter::start();
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let Product { settings, mut store } = Product::read();
+    let Product { settings, mut store, .. } = Product::read();
     let mut rtc = EdgeSearch::new(seconds(), &CLOCK);
     let start = boot(&CLOCK, &mut rtc, store.as_mut());
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };

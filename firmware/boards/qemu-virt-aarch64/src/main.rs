@@ -43,7 +43,7 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
         stop("a counter of another frequency");
     }
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let Product { settings, mut store } = Product::read();
+    let Product { settings, mut store, .. } = Product::read();
     let mut rtc = EdgeSearch::new(Pl031(RTC), &CLOCK);
     let start = boot(&CLOCK, &mut rtc, store.as_mut());
     let Some((device, irq)) = Network::start(&CLOCK) else { stop("no Ethernet controller") };

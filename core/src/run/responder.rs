@@ -1,0 +1,155 @@
+//! Who answers the queries that come to a [`Node`](super::Node)'s listeners.
+
+use core::net::SocketAddr;
+
+use crate::engine::Engine;
+use crate::hal::{AdjustableClock, DatagramSocket, Received};
+use crate::server::{Answer, ClientSet, Refusal, Server, StampSet};
+use crate::units::{Now, WallTime};
+
+/// A [`Server`], one for [`TimeOnly`], or [`Nobody`].
+pub trait Responder {
+    /// The engine has changed, or time has passed.
+    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now);
+
+    /// Answers the datagram `bytes` that came to `listener` at `at`.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    fn respond(
+        &mut self,
+        listener: u16,
+        received: &Received,
+        at: WallTime,
+        bytes: &[u8],
+        clock: &impl AdjustableClock,
+        socket: &mut impl DatagramSocket,
+    ) -> Result<(), Refusal>;
+
+    /// A datagram came that may be stamped by the time before a step: it is not answered.
+    fn drop_stale(&mut self, bytes: &[u8]);
+
+    /// The clock was stepped.
+    fn stepped(&mut self);
+}
+
+impl<C, S, const RULES: usize> Responder for Server<C, S, RULES>
+where
+    C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
+    S: AsMut<[StampSet]>,
+{
+    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now) {
+        Self::update(self, &engine.system(now), now);
+    }
+
+    fn respond(
+        &mut self,
+        listener: u16,
+        received: &Received,
+        at: WallTime,
+        bytes: &[u8],
+        clock: &impl AdjustableClock,
+        socket: &mut impl DatagramSocket,
+    ) -> Result<(), Refusal> {
+        let (now, from) = (clock.now(), received.from);
+        let answer = self.handle(bytes, from.ip(), at, now.mono)?;
+        if let Answer::Control(query) = &answer {
+            if socket.reply(listener, from, &self.control(query, now)).is_ok() {
+                self.sent(&answer, None);
+            }
+        } else {
+            reply(self, listener, from, &answer, clock, socket);
+        }
+        Ok(())
+    }
+
+    fn drop_stale(&mut self, bytes: &[u8]) {
+        Self::drop_stale(self, bytes);
+    }
+
+    fn stepped(&mut self) {
+        Self::stepped(self);
+    }
+}
+
+/// A server that is asked for nothing but the time: control messages are not answered, and what
+/// they are answered with takes no place.
+#[derive(Debug)]
+pub struct TimeOnly<V>(pub V);
+
+impl<C, S, const RULES: usize> Responder for TimeOnly<Server<C, S, RULES>>
+where
+    C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
+    S: AsMut<[StampSet]>,
+{
+    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now) {
+        self.0.update(&engine.system(now), now);
+    }
+
+    fn respond(
+        &mut self,
+        listener: u16,
+        received: &Received,
+        at: WallTime,
+        bytes: &[u8],
+        clock: &impl AdjustableClock,
+        socket: &mut impl DatagramSocket,
+    ) -> Result<(), Refusal> {
+        let (now, from) = (clock.now(), received.from);
+        let answer = self.0.handle(bytes, from.ip(), at, now.mono)?;
+        reply(&mut self.0, listener, from, &answer, clock, socket);
+        Ok(())
+    }
+
+    fn drop_stale(&mut self, bytes: &[u8]) {
+        self.0.drop_stale(bytes);
+    }
+
+    fn stepped(&mut self) {
+        self.0.stepped();
+    }
+}
+
+/// Sends an answer that is the time.
+fn reply<C, S, const RULES: usize>(
+    server: &mut Server<C, S, RULES>,
+    listener: u16,
+    to: SocketAddr,
+    answer: &Answer<'_>,
+    clock: &impl AdjustableClock,
+    socket: &mut impl DatagramSocket,
+) where
+    C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
+    S: AsMut<[StampSet]>,
+{
+    let Answer::Time(response) = answer else { return };
+    let leaving = clock.now().wall;
+    if socket.reply(listener, to, &response.emit(leaving)).is_ok() {
+        // By now it may have arrived: what is known after sending it is no better.
+        server.sent(answer, Some(leaving));
+    }
+}
+
+/// Of a host that only asks: nobody is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Responder for Nobody {
+    fn update<const PEERS: usize>(&mut self, _: &Engine<PEERS>, _: Now) {}
+
+    fn respond(
+        &mut self,
+        _: u16,
+        _: &Received,
+        _: WallTime,
+        _: &[u8],
+        _: &impl AdjustableClock,
+        _: &mut impl DatagramSocket,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn drop_stale(&mut self, _: &[u8]) {}
+
+    fn stepped(&mut self) {}
+}

@@ -217,7 +217,8 @@ pub fn dhcp_is_silent_for_a_minute() -> Result<()> {
     Ok(())
 }
 
-/// All that it logs in ten minutes, which are the same ones each time.
+/// All that it logs in ten minutes, which are the same ones each time; but where within its second
+/// the clock was depends on what the program takes to start.
 pub fn its_log_is_this() -> Result<()> {
     let settings = [format!("peer={SERVER}:123")];
     let mut board =
@@ -227,9 +228,16 @@ pub fn its_log_is_this() -> Result<()> {
     let expected = [
         "info started at 1893456001 s by Rtc",
         "info peer 192.0.2.1 now valid",
-        "info set local clock to 2030-03-17 17:46:48 (offset 6544000.299676s)",
+        "info set local clock to 2030-03-17 17:46:48 (offset 6544000.s)",
         "info clock is now synced",
     ];
-    ensure!(lines == expected, "{lines:#?}");
+    let told = lines.iter().map(|line| match line.split_once("6544000.") {
+        Some((before, after)) => {
+            let unit = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            format!("{before}6544000.{unit}")
+        }
+        None => line.clone(),
+    });
+    ensure!(told.eq(expected), "{lines:#?}");
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Daemon {
                 }
                 if let Some(list) = &list {
                     let until = list.expires();
-                    let text = format_args!("the list of leap seconds is good until {until}");
+                    let text = format_args!("the list of leap seconds expires on {until}");
                     self.log.message(Level::Info, &text);
                 }
                 (leaps.list, leaps.is_told) = (list, false);

@@ -214,6 +214,7 @@ impl Daemon {
     /// # Errors
     /// poll(2) failed, or the superior is gone.
     pub fn run(&mut self, service: &mut ServiceManager) -> Result<(), DaemonError> {
+        self.tend_leap_seconds();
         self.log.event(&Event::EngineReady);
         service.tell(Notice::Ready);
         self.run_on(service).inspect_err(|_| self.log.event(&Event::FatalExiting))?;

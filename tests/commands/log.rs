@@ -212,8 +212,9 @@ pub(crate) fn memory() -> Result<()> {
     let first: Vec<_> = daemon.process.transcript.lines().into_iter().take(8).collect();
     ensure!(first.iter().eq(table.lines().take(8)), "{first:?} in {table}");
     let json: Value = serde_json::from_str(&ask(&["--json", "log"])?)?;
-    let ready = json.as_array().and_then(|lines| lines.first()).context("no lines")?;
-    ensure!(ready["text"] == READY && ready["level"] == "info", "{ready}");
+    let ready = json.as_array().into_iter().flatten().find(|line| line["text"] == READY);
+    let ready = ready.with_context(|| format!("not {READY}: {json}"))?;
+    ensure!(ready["level"] == "info", "{ready}");
     ensure!(ready["time"].as_str().is_some_and(|time| is_dated(&format!("{time} "))), "{ready}");
 
     let follow = |format: &[&str]| {

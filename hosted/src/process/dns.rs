@@ -57,7 +57,8 @@ fn set_priority(log: &Log) {
     }
 }
 
-/// Answers until one of the others ends.
+/// Answers until one of the others ends. Nothing is wrong here if that is the ntp engine: the parent
+/// finds that out itself, and is to see this process go after it.
 ///
 /// # Errors
 /// It cannot go on; that has been logged.
@@ -93,13 +94,13 @@ fn serve(parent: &Parent, asker: &Asker, log: &Log) -> Result<(), ()> {
             }
             Err(_) => {
                 log.event(&Event::DnsEnginePipeClosed);
-                return Err(());
+                return Ok(());
             }
         };
         if let Err(error) = asker.send(&FromDns::HostDns(look_up(&question).into())) {
             log.event(&Event::PipeWriteToNtpEngine);
             log.message(Level::Debug, &error);
-            return Err(());
+            return Ok(());
         }
     }
 }
@@ -181,13 +182,13 @@ mod tests {
         let (asking, asker) = ends::<ToDns, _>();
         drop(asking);
         let lines = ["dns_dispatch_imsg in dns engine: pipe closed".to_owned()];
-        assert_eq!(served(&parent, &asker), (Err(()), lines.to_vec()));
+        assert_eq!(served(&parent, &asker), (Ok(()), lines.to_vec()));
 
         let (asking, asker) = ends::<ToDns, _>();
         asking.send(&ToDns::HostDns(question("127.0.0.1"))).unwrap();
         drop(asking);
         let (outcome, lines) = served(&parent, &asker);
-        assert_eq!((outcome, lines[0].as_str()), (Err(()), "pipe write error (to ntp engine)"));
+        assert_eq!((outcome, lines[0].as_str()), (Ok(()), "pipe write error (to ntp engine)"));
 
         let (one, other) = pair().unwrap();
         let (askee, asker) = (Channel::<FromHelper, ToDns>::new(one).unwrap(), Channel::new(other));

@@ -108,6 +108,10 @@ pub struct Config {
     /// The stratum to claim for the local clock while there is nothing better, 1 to 15; others
     /// count as the nearest of these.
     pub local_stratum: Option<u8>,
+    /// The stratum as which this host serves in [orphan mode](crate::server::Orphan). Who serves at that
+    /// or beyond it is an orphan too: of those the one of the least address is followed, if it is
+    /// less than this host's, and while there is no other source.
+    pub orphan_stratum: Option<u8>,
     /// Whether no server is believed before [`Input::Constrained`](crate::io::Input::Constrained), nor
     /// one that is further from it than two minutes, until the clock has been right.
     pub constrained: bool,
@@ -170,6 +174,7 @@ impl Default for Config {
             frequency: FreqOffset::ZERO,
             frequency_deviation: UNKNOWN_FREQUENCY,
             local_stratum: None,
+            orphan_stratum: None,
             constrained: false,
             precision: -20,
             counter: Counter::Raw,

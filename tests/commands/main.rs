@@ -158,6 +158,7 @@ fn main() -> Result<()> {
         trial("service::abstract_socket", &[], service::abstract_socket),
         trial("service::no_manager", &[], service::no_manager),
         trial("serving::each_other", &[], serving::each_other),
+        trial("serving::orphans", &[], serving::orphans),
         trial("workers::many_clients", &[], workers::many_clients),
         trial("workers::one_thread", &[], workers::one_thread),
         trial("workers::access", &[], workers::access),

@@ -61,3 +61,33 @@ pub(crate) fn each_other() -> Result<()> {
     ensure!(second.status()?.text("reference")? == first_at, "{:?}", second.status()?);
     Ok(())
 }
+
+/// Of three that have only each other the one of the least address is followed by the others.
+pub(crate) fn orphans() -> Result<()> {
+    let places =
+        [("127.0.0.2", free_port()?), ("127.0.0.3", free_port()?), ("127.0.0.4", free_port()?)];
+    let configuration = |own: &(&str, u16)| {
+        let others = places.iter().filter(|place| *place != own);
+        let mut text: String =
+            others.map(|(address, port)| server(*port, -2).replace("127.0.0.1", address)).collect();
+        let (address, port) = own;
+        text += &format!("[[listen]]\naddress = \"{address}\"\nport = {port}\n");
+        text + "[serve]\norphan = 9\norphan_wait = 0\n"
+    };
+    let hosts: Result<Vec<_>> =
+        places.iter().map(|place| Chimed::start(&configuration(place))).collect();
+    let hosts = hosts?;
+    wait_for("two that follow the third", LIMIT, || {
+        let standings = |host: &Chimed| -> Result<Vec<String>> {
+            Ok(host.peers()?.iter().map(|peer| peer.standing().to_owned()).collect())
+        };
+        let found: Result<Vec<_>> = hosts.iter().map(standings).collect();
+        let followers = ["selected", "orphan"];
+        Ok((found? == [["loop"; 2], followers, followers]).then_some(()))
+    })?;
+    let references: Result<Vec<_>> =
+        hosts[1..].iter().map(|host| host.status()?.text("reference").map(str::to_owned)).collect();
+    ensure!(references? == [places[0].0; 2]);
+    ensure!(!hosts[0].status()?.is_synced()?, "{:?}", hosts[0].status()?);
+    Ok(())
+}

@@ -5,6 +5,7 @@ mod holdover;
 mod jump;
 mod leap;
 mod names;
+mod orphans;
 mod report;
 mod roster;
 mod snapshot;
@@ -67,6 +68,7 @@ pub struct Engine<const PEERS: usize> {
     report: Report,
     precision: Span,
     packets: f64,
+    orphan_stratum: Option<u8>,
     rng: ChaCha8Rng,
     outputs: Deque<Output, QUEUE>,
 }
@@ -116,6 +118,7 @@ impl<const PEERS: usize> Engine<PEERS> {
             report: Report::default(),
             precision: Span::from_log2_secs(config.precision),
             packets: config.packets,
+            orphan_stratum: config.orphan_stratum,
             rng: ChaCha8Rng::from_seed(seed),
             outputs: Deque::new(),
         }

@@ -85,13 +85,14 @@ impl<const PEERS: usize> Engine<PEERS> {
     }
 
     /// Behaves otherwise from now on: thresholds, limits, `packets`, `min_sources`,
-    /// `local_stratum`. What belongs to the clock (`control`, `frequency`, `precision`, `counter`)
-    /// stays. Corrections made so far count for `step_limit`.
+    /// `local_stratum`, `orphan_stratum`. What belongs to the clock (`control`, `frequency`,
+    /// `precision`, `counter`) stays. Corrections made so far count for `step_limit`.
     pub fn configure(&mut self, config: &Config) {
         self.selection.set_min_sources(config.min_sources);
         self.discipline.configure(config);
         self.sync.configure(config);
         self.packets = config.packets;
+        self.orphan_stratum = config.orphan_stratum;
         for associate in &mut self.peers {
             associate.peer.poll.set_packets(config.packets);
         }

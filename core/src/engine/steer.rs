@@ -32,6 +32,7 @@ impl<const PEERS: usize> Engine<PEERS> {
                 let _ = candidates.push(candidate);
             }
         }
+        self.sort_out_orphans(&mut candidates);
         // The first correction may be a step, and who answers first is not therefore right.
         let waiting = |one: &Associate| {
             one.peer.is_undecided() || one.unconfirmed && one.peer.is_expected_to_answer()

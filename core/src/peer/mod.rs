@@ -221,6 +221,11 @@ impl Peer {
         self.pool
     }
 
+    /// The reference id that a server has which follows this host.
+    pub const fn own_id(&self) -> Option<ReferenceId> {
+        self.own_id
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Instant {
         let ask = self.address().map(|_| self.next_query);

@@ -56,6 +56,9 @@ pub enum Standing {
     Unsynchronised,
     /// It follows this host.
     Loop,
+    /// As this host may, it serves without a source, and is only of use to those whose addresses are
+    /// greater, while they have no other.
+    Orphan,
     /// Its root distance is too great to be of use.
     TooDistant,
     /// It is only to be measured.
@@ -85,6 +88,7 @@ impl fmt::Display for Standing {
             Self::Denied => "denied",
             Self::Unsynchronised => "unsynchronised",
             Self::Loop => "loop",
+            Self::Orphan => "orphan",
             Self::TooDistant => "too distant",
             Self::NoSelect => "noselect",
             Self::Waiting => "waiting",

@@ -82,8 +82,9 @@ impl Default for RateLimit {
 
 /// Keeps a network together that has lost all its sources (RFC 5905 appendix A.5.5.6, orphan
 /// mode): who serves so is its root, at `127.0.0.1`. A clock that serves its local time on purpose
-/// names `127.127.1.1`, or `LOCL` at stratum 1. One of a network: several do not agree on which of
-/// them the others follow.
+/// names `127.127.1.1`, or `LOCL` at stratum 1. Several of a network ask each other, by addresses of
+/// one family, and follow the one of the least
+/// ([`orphan_stratum`](crate::config::Config::orphan_stratum)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Orphan {

@@ -275,6 +275,7 @@ impl Config {
             discipline: self.discipline,
             leap: self.leap,
             local_stratum: self.local_stratum,
+            orphan_stratum: self.serve.policy.orphan.map(|orphan| orphan.stratum),
             ..EngineConfig::default()
         }
     }

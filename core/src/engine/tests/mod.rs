@@ -8,6 +8,7 @@ mod holdover;
 mod jumps;
 mod leap;
 mod names;
+mod orphans;
 mod replies;
 mod roster;
 mod selection;

@@ -112,16 +112,18 @@ impl<R: Rtc> Keeper<R> {
         };
         let was_known = self.model.known().is_some();
         self.model.compare(now.wall, bound, reading);
-        if core::mem::take(&mut self.is_fresh) {
+        let is_fresh = core::mem::take(&mut self.is_fresh);
+        if is_fresh {
             // Its rate is learnt from here on, and not from the setting, which nobody saw.
             self.model = RtcModel::new(self.rtc.spec(), self.model.known());
         }
         self.pause(now.mono, INTERVAL - AHEAD);
-        if self.model.is_to_be_set(now.wall) {
+        // One that does not take what it is set to is not set, and stored, again and again.
+        if !is_fresh && self.model.is_to_be_set(now.wall) {
             self.task = Task::Set;
             self.due = Some(now.mono);
         }
-        Ok(News(!was_known))
+        Ok(News(!was_known || is_fresh))
     }
 
     fn set(&mut self, bound: Span, now: Now) -> Result<News, R::Error> {

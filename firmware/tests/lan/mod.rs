@@ -29,7 +29,7 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
 pub const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xDB8, 0, 1, 0, 0, 0, 0);
 
 /// What there is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Lan {
     /// For how many seconds addresses are leased; nobody leases any if `None`.
     pub lease: Option<u32>,

@@ -27,7 +27,7 @@ use crate::{free_port, scratch, wait_for};
 pub use self::ask::Answer;
 use self::model::Build;
 pub use self::model::Model;
-pub use self::virtual_time::{Query, Reply, Sample, VirtualBoard};
+pub use self::virtual_time::{Query, Reply, Sample, Scene, Told, VirtualBoard};
 
 /// How long anything may take that the board is to do: a boot takes a second, most of it the edge
 /// of the real-time clock's.

@@ -2,13 +2,17 @@
 //! where it sleeps. The test is its network: each datagram is a frame.
 //!
 //! The counter's reading is behind each frame (`lockstep.rs` of the board), so the true time is
-//! known of everything: it is what the counter shows, less what that gains.
+//! known of everything: it is what the counter shows, less what that gains. Beside it is what the
+//! clock says that the time is, and within what, which must be true of each frame.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::stat::Mode;
 use smoltcp::wire::EthernetAddress;
 use tempfile::TempDir;
 use truechimer_core::units::{FreqOffset, NtpTimestamp, Span, WallTime};
@@ -21,14 +25,66 @@ use crate::{free_port, scratch};
 
 /// How long the board may be silent, in real time.
 const LIMIT: Duration = Duration::from_secs(30);
-/// What a frame takes each way: so long the machine has to answer.
-const DELAY: Span = Span::from_millis(100);
-/// True time when the counter shows nothing.
-const EPOCH: WallTime = WallTime::from_unix(1_900_000_000, 300_000_000);
 const MARK: &[u8; 8] = b"lockstep";
+/// What is behind a frame.
+const REPORT: usize = 40;
 /// Who asks the board for its time.
 const OBSERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
 const NTP_PORT: u16 = 123;
+
+/// Where and when the board is switched on.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// What its network is.
+    pub lan: Lan,
+    /// What a frame takes each way: so long the emulator has to pass it on.
+    pub delay: Span,
+    /// True time, UTC, when its counter shows nothing.
+    pub epoch: WallTime,
+    /// How long after that a leap second begins.
+    pub leap: Option<Span>,
+    /// What its counter gains on true time, and its real-time clock too.
+    pub gain: FreqOffset,
+    /// What the real-time clock shows at first, a date and time as QEMU takes them.
+    pub rtc: String,
+    /// Whether that is a DS1338 on the I2C bus.
+    pub has_bus: bool,
+}
+
+impl Default for Scene {
+    /// Its real-time clock, which runs as fast as its counter and that rightly, is 0.3 s behind, on a
+    /// cable on which nobody leases addresses.
+    fn default() -> Self {
+        Self {
+            lan: Lan::default(),
+            delay: Span::from_millis(100),
+            epoch: WallTime::from_unix(1_900_000_000, 300_000_000),
+            leap: None,
+            gain: FreqOffset::ZERO,
+            rtc: "2030-03-17T17:46:40".to_owned(),
+            has_bus: false,
+        }
+    }
+}
+
+impl Scene {
+    /// UTC so long after it was switched on.
+    fn utc(&self, at: Span) -> WallTime {
+        let inserted = self.leap.is_some_and(|leap| at >= leap);
+        self.epoch + at + -Span::from_secs(inserted.into())
+    }
+
+    /// So much has truly passed when the counter has counted this.
+    fn truth(&self, counter: Span) -> Span {
+        let ratio = self.gain.as_ratio();
+        counter - FreqOffset::from_ratio(ratio / (1.0 + ratio)).gain(counter, 0).0
+    }
+
+    /// So much the counter counts in a true time.
+    fn stretch(&self, span: Span) -> Span {
+        span + self.gain.gain(span, 0).0
+    }
+}
 
 /// A question of the board.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +93,8 @@ pub struct Query {
     pub count: u64,
     /// When it came to the server: true time since the board was switched on.
     pub at: Span,
+    /// UTC then.
+    pub utc: WallTime,
     /// Whom it asks.
     pub server: Ipv4Addr,
     /// Its transmit stamp.
@@ -48,7 +106,7 @@ pub struct Query {
 pub struct Reply {
     /// Its octets.
     pub bytes: Vec<u8>,
-    /// Beyond `DELAY` on the way there, which is in the server's stamps, and on the way back.
+    /// Beyond `Scene::delay` on the way there, which is in the server's stamps, and on the way back.
     pub queues: [Span; 2],
 }
 
@@ -61,8 +119,25 @@ pub struct Sample {
     pub error: f64,
     /// The stratum that it claims.
     pub stratum: u8,
+    /// Its leap indicator.
+    pub leap: u8,
     /// What it says that its error is no greater than, with that of its server, s.
     pub root_distance: f64,
+    /// Whom it follows.
+    pub reference: Ipv4Addr,
+}
+
+/// What the board's clock said when a frame left.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// True time since the board was switched on.
+    pub at: Span,
+    /// By how much it was ahead of true time.
+    pub error: Span,
+    /// By how much it may be off as it said, if it knew.
+    pub bound: Option<Span>,
+    /// Where it has its time from, as `TimeStatus` names it.
+    pub status: String,
 }
 
 /// A running board. Dropping it ends the emulator.
@@ -71,23 +146,35 @@ pub struct VirtualBoard {
     log: Log,
     socket: UdpSocket,
     emulator: SocketAddr,
-    /// What the counter gains on true time.
-    gain: FreqOffset,
+    /// Where the board waits for word of the answers to a frame.
+    gate: File,
     queries: u64,
     /// Whom it has last asked for the time, and from where it did.
     hardware: EthernetAddress,
-    /// What its network is.
-    pub lan: Lan,
+    /// Where it is.
+    pub scene: Scene,
+    /// What it said with each frame.
+    pub told: Vec<Told>,
     /// Frames that arrive with the next answer, whatever they are.
     pub noise: Vec<Vec<u8>>,
     _directory: TempDir,
 }
 
 impl Reply {
+    /// A wish of a server's in place of the time (RFC 5905 §7.4).
+    #[must_use]
+    pub fn kiss(query: &Query, code: [u8; 4]) -> Self {
+        let mut bytes = vec![0; 48];
+        bytes[0] = 0xe4;
+        bytes[12..16].copy_from_slice(&code);
+        bytes[24..32].copy_from_slice(&query.stamp.to_be_bytes());
+        Self { bytes, queues: [Span::ZERO; 2] }
+    }
+
     /// The truth of a server of stratum 1, with these queues.
     #[must_use]
     pub fn honest(query: &Query, queues: [Span; 2]) -> Self {
-        let time = NtpTimestamp::from_wall(EPOCH + query.at + queues[0]).to_bits();
+        let time = NtpTimestamp::from_wall(query.utc + queues[0]).to_bits();
         let mut bytes = vec![0x24, 1, 6, 0xec, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes.extend(*b"TEST");
         for stamp in [time, query.stamp, time, time] {
@@ -98,44 +185,23 @@ impl Reply {
 }
 
 impl VirtualBoard {
-    /// Switches it on, with a counter that gains `gain` and a real-time clock, which does too, that
-    /// shows `time`, a date and time as QEMU takes them.
+    /// Switches it on.
     ///
     /// # Errors
     /// If it does not build or start.
-    pub fn start(lan: Lan, gain: FreqOffset, time: &str, settings: &[String]) -> Result<Self> {
-        Self::start_by(Build::Lockstep, lan, gain, time, settings)
-    }
-
-    /// The same, with a DS1338 on the I2C bus as real-time clock.
-    ///
-    /// # Errors
-    /// If it does not build or start.
-    pub fn start_with_bus(
-        lan: Lan,
-        gain: FreqOffset,
-        time: &str,
-        settings: &[String],
-    ) -> Result<Self> {
-        Self::start_by(Build::LockstepWithBus, lan, gain, time, settings)
-    }
-
-    fn start_by(
-        build: Build,
-        lan: Lan,
-        gain: FreqOffset,
-        time: &str,
-        settings: &[String],
-    ) -> Result<Self> {
+    pub fn start(scene: Scene, settings: &[String]) -> Result<Self> {
+        let build = if scene.has_bus { Build::LockstepWithBus } else { Build::Lockstep };
         let program = Model::Mps3An524.program(build)?;
         let directory = scratch()?;
-        let serial = directory.path().join("serial");
+        let [serial, gate] = ["serial", "gate"].map(|name| directory.path().join(name));
+        nix::unistd::mkfifo(&gate, Mode::S_IRWXU)?;
+        let settings = [settings, &[format!("gate={}", gate.display())]].concat();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_read_timeout(Some(LIMIT))?;
         let (ours, theirs) = (socket.local_addr()?.port(), free_port()?);
-        let mut command = Model::Mps3An524.emulator(&program, settings);
+        let mut command = Model::Mps3An524.emulator(&program, &settings);
         command.args(["-icount", "shift=4,sleep=off"]);
-        command.args(["-rtc", &format!("base={time},clock=vm")]);
+        command.args(["-rtc", &format!("base={},clock=vm", scene.rtc)]);
         command.args(["-device", "ds1338,address=0x68"]);
         command.args(["-serial", &format!("file:{}", serial.display())]);
         let cable = "dgram,id=cable,local.type=inet,local.host=127.0.0.1,remote.type=inet,\
@@ -147,10 +213,12 @@ impl VirtualBoard {
             log: Log::new(&program, serial)?,
             socket,
             emulator: (Ipv4Addr::LOCALHOST, theirs).into(),
-            gain,
+            // To read too, so that it need not wait for somebody who does.
+            gate: File::options().read(true).write(true).open(gate)?,
             queries: 0,
             hardware: EthernetAddress::BROADCAST,
-            lan,
+            scene,
+            told: Vec::new(),
             noise: Vec::new(),
             _directory: directory,
         })
@@ -161,7 +229,7 @@ impl VirtualBoard {
     /// before it is looked at.
     ///
     /// # Errors
-    /// If the board falls silent.
+    /// If the board falls silent, or its time is further off than it says.
     pub fn run(
         &mut self,
         until: i64,
@@ -172,21 +240,22 @@ impl VirtualBoard {
             let mut buffer = [0; 2048];
             let received = self.socket.recv(&mut buffer);
             let len = received.with_context(|| self.transcript("nothing from the board"))?;
-            let (frame, trailer) = buffer[..len].split_at(len.saturating_sub(16));
-            let reading = trailer.strip_prefix(MARK).context("a frame without a reading")?;
-            let counter = Span::from_nanos(i64::from_be_bytes(reading.try_into()?));
-            let frames = match self.lan.take(frame) {
-                Outcome::Frames(frames) => frames.into_iter().map(|frame| (DELAY, frame)).collect(),
+            let (frame, report) = buffer[..len].split_at(len.saturating_sub(REPORT));
+            let counter = self.hear(report)?;
+            let delay = self.scene.delay;
+            let frames = match self.scene.lan.take(frame) {
+                Outcome::Frames(frames) => frames.into_iter().map(|frame| (delay, frame)).collect(),
                 Outcome::Datagram(datagram) if datagram.to.ip() == OBSERVER => {
                     samples.extend(self.sample(&datagram));
                     Vec::new()
                 }
                 Outcome::Datagram(datagram) => self.answer(&datagram, counter, &mut serve),
             };
-            for (delay, frame) in frames {
-                self.send(counter + self.stretch(delay), &frame)?;
+            for (delay, frame) in &frames {
+                self.send(counter + self.scene.stretch(*delay), frame)?;
             }
-            if self.truth(counter) >= Span::from_secs(until) {
+            self.gate.write_all(&[u8::try_from(frames.len())?])?;
+            if self.scene.truth(counter) >= Span::from_secs(until) {
                 return Ok(samples);
             }
         }
@@ -200,15 +269,22 @@ impl VirtualBoard {
         Ok(self.log.lines()?.to_vec())
     }
 
-    /// So much has truly passed when the counter has counted this.
-    fn truth(&self, counter: Span) -> Span {
-        let ratio = self.gain.as_ratio();
-        counter - FreqOffset::from_ratio(ratio / (1.0 + ratio)).gain(counter, 0).0
-    }
-
-    /// So much the counter counts in a true time.
-    fn stretch(&self, span: Span) -> Span {
-        span + self.gain.gain(span, 0).0
+    /// Takes what is behind a frame, and returns what the counter showed.
+    fn hear(&mut self, report: &[u8]) -> Result<Span> {
+        let fields = report.strip_prefix(MARK).context("a frame without a report")?;
+        let [counter, time, bound, status] = *fields.as_chunks::<8>().0 else {
+            bail!("a report of {} octets", report.len());
+        };
+        let [counter, time, bound] =
+            [counter, time, bound].map(|word| Span::from_nanos(i64::from_be_bytes(word)));
+        let at = self.scene.truth(counter);
+        let error = (WallTime::UNIX_EPOCH + time) - self.scene.utc(at);
+        let bound = (bound >= Span::ZERO).then_some(bound);
+        let status = String::from_utf8_lossy(&status).trim_end_matches('\0').to_owned();
+        let told = Told { at, error, bound, status };
+        ensure!(bound.is_none_or(|bound| error.abs() <= bound), "{told:?}");
+        self.told.push(told);
+        Ok(counter)
     }
 
     /// The answers to a query, after the question of what time it is.
@@ -220,12 +296,14 @@ impl VirtualBoard {
     ) -> Vec<(Span, Vec<u8>)> {
         let SocketAddr::V4(server) = datagram.to else { return Vec::new() };
         let stamp = datagram.bytes.last_chunk().copied().map_or(0, u64::from_be_bytes);
-        let at = self.truth(counter) + DELAY;
-        let query = Query { count: self.queries, at, server: *server.ip(), stamp };
+        let delay = self.scene.delay;
+        let at = self.scene.truth(counter) + delay;
+        let utc = self.scene.utc(at);
+        let query = Query { count: self.queries, at, utc, server: *server.ip(), stamp };
         self.queries += 1;
         self.hardware = datagram.hardware;
         // What the question holds comes back: true time at its arrival.
-        let arrival = self.stretch(DELAY.times(2));
+        let arrival = self.scene.stretch(delay.times(2));
         let mut question = vec![0; 48];
         question[0] = 0x23;
         question[40..].copy_from_slice(&(counter + arrival).as_nanos().to_be_bytes());
@@ -235,10 +313,10 @@ impl VirtualBoard {
             bytes: Vec::new(),
             hardware: datagram.hardware,
         };
-        let mut frames = vec![(DELAY.times(2), from.reply(&question))];
-        frames.extend(self.noise.drain(..).map(|frame| (DELAY.times(2), frame)));
+        let mut frames = vec![(delay.times(2), from.reply(&question))];
+        frames.extend(self.noise.drain(..).map(|frame| (delay.times(2), frame)));
         for Reply { bytes, queues } in serve(&query) {
-            let delay = DELAY.times(2) + queues[0] + queues[1] + Span::from_micros(1);
+            let delay = delay.times(2) + queues[0] + queues[1] + Span::from_micros(1);
             frames.push((delay, datagram.reply(&bytes)));
         }
         frames
@@ -249,14 +327,16 @@ impl VirtualBoard {
         let bytes: [u8; 48] = datagram.bytes[..].try_into().ok()?;
         let word = |place: usize| bytes[place..].first_chunk().copied().map(u64::from_be_bytes);
         let short = |place: usize| bytes[place..].first_chunk().copied().map(u32::from_be_bytes);
-        let at = self.truth(Span::from_nanos(word(24)?.cast_signed()));
-        let arrived = NtpTimestamp::from_bits(word(32)?).unfold(EPOCH);
+        let at = self.scene.truth(Span::from_nanos(word(24)?.cast_signed()));
+        let arrived = NtpTimestamp::from_bits(word(32)?).unfold(self.scene.epoch);
         let distance = f64::from(short(4)?) / 2.0 + f64::from(short(8)?);
         Some(Sample {
             at,
-            error: (arrived - (EPOCH + at)).as_secs_f64(),
+            error: (arrived - self.scene.utc(at)).as_secs_f64(),
             stratum: bytes[1],
+            leap: bytes[0] >> 6,
             root_distance: distance / 65_536.0,
+            reference: Ipv4Addr::from(short(12)?),
         })
     }
 

@@ -82,7 +82,8 @@ impl File {
         self.read_on(octets)
     }
 
-    fn read_on(&mut self, octets: &mut [u8]) -> Result<(), Refused> {
+    /// From where it is.
+    pub fn read_on(&mut self, octets: &mut [u8]) -> Result<(), Refused> {
         let block = [self.0, octets.as_mut_ptr() as usize, octets.len()];
         // SAFETY: a handle, an address and a length.
         let missing = unsafe { call(SYS_READ, block.as_ptr() as usize) };

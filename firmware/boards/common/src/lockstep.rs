@@ -1,11 +1,11 @@
 //! For tests in virtual time: a network whose delays are what the test wants, however long the
 //! machine takes to answer.
 //!
-//! Behind each frame that leaves is the counter's reading, behind each that comes the one at which
-//! it is to arrive; until then it is held, and has its stamp. While an answer may be on its way the
-//! processor does not sleep: virtual time would fly.
+//! Behind each frame that leaves is what the clock says ([`report`]), behind each that comes the
+//! counter's reading at which it is to arrive; until then it is held, and has its stamp. Virtual time
+//! stands still between a frame that leaves and the gate's word on how many answer it.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use critical_section::Mutex;
 use embedded_time::Clock;
@@ -15,29 +15,75 @@ use truechimer_core::units::{Instant, Span};
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::Driver;
 
+use crate::host::File;
+
 /// Before the counter's reading of eight octets in nanoseconds, big-endian.
 const MARK: [u8; 8] = *b"lockstep";
 const TRAILER: usize = 16;
+const REPORT: usize = 40;
 /// The longest frame.
 const FRAME: usize = 700;
 /// Frames that are held.
 const HELD: usize = 8;
-/// How long an answer may take.
+/// How long the emulator may take to pass on a frame that has been sent.
 const PATIENCE: Span = Span::from_millis(400);
 
-/// Until when an answer may come, and when the first frame arrives that is held.
-static AWAITED: Mutex<Cell<Instant>> = Mutex::new(Cell::new(Instant::from_nanos(0)));
+/// Where the test says of each frame, in an octet, how many answer it: it has sent them.
+static GATE: Mutex<RefCell<Option<File>>> = Mutex::new(RefCell::new(None));
+/// How many of them have not come.
+static AWAITED: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
+/// When the first frame arrives that is held.
 static DUE: Mutex<Cell<Instant>> = Mutex::new(Cell::new(NEVER));
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
+/// The test is at the other end of this.
+pub fn set_gate(gate: File) {
+    critical_section::with(|cs| GATE.borrow(cs).replace(Some(gate)));
+}
+
 /// Whether to stay awake.
-pub fn awaits(now: Instant) -> bool {
-    now < critical_section::with(|cs| AWAITED.borrow(cs).get())
+pub fn awaits() -> bool {
+    awaited() > 0
+}
+
+fn awaited() -> u32 {
+    critical_section::with(|cs| AWAITED.borrow(cs).get())
+}
+
+fn set_awaited(frames: u32) {
+    critical_section::with(|cs| AWAITED.borrow(cs).set(frames));
+}
+
+/// A frame has left: waits, in no time, until it is answered.
+fn ask_gate() {
+    let mut frames = [0];
+    critical_section::with(|cs| {
+        if let Some(gate) = GATE.borrow(cs).borrow_mut().as_mut() {
+            let _ = gate.read_on(&mut frames);
+        }
+    });
+    set_awaited(awaited() + u32::from(frames[0]));
 }
 
 /// When the next frame arrives.
 pub fn due() -> Instant {
     critical_section::with(|cs| DUE.borrow(cs).get())
+}
+
+/// Behind the mark counter and clock, in nanoseconds, the clock's bound, all ones without one, and
+/// its status in a word.
+fn report<C: Clock<T: Into<u64>>>(clock: &SystemClock<C>) -> (Instant, [u8; REPORT]) {
+    let now = clock.now();
+    let reading = clock.read();
+    let time = now.wall.unix_secs() * 1_000_000_000 + i64::from(now.wall.subsec_nanos());
+    let bound = reading.bound.map_or(-1, Span::as_nanos);
+    let words = [now.mono.as_nanos().cast_signed(), time, bound].map(i64::to_be_bytes);
+    let mut report = [0; REPORT];
+    let fields = [&MARK, &words[0], &words[1], &words[2], reading.status.name().as_bytes()];
+    for (place, field) in report.chunks_mut(8).zip(fields) {
+        place.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
+    }
+    (now.mono, report)
 }
 
 pub struct Lockstep<D, C: 'static> {
@@ -57,8 +103,18 @@ impl<D: Driver, C: Clock<T: Into<u64>>> Lockstep<D, C> {
 
     /// Takes what has come from the device, and holds it.
     fn hold(&mut self) {
-        while !self.held.is_full() {
-            let Some((token, _)) = self.device.receive(smoltcp::time::Instant::ZERO) else { break };
+        let since = self.clock.mono();
+        while awaited() > 0 && !self.held.is_full() {
+            let now = self.clock.mono();
+            let Some((token, _)) = self.device.receive(smoltcp::time::Instant::ZERO) else {
+                if now - since < PATIENCE {
+                    continue;
+                }
+                defmt::warn!("{=u32} frames were lost", awaited());
+                set_awaited(0);
+                break;
+            };
+            set_awaited(awaited() - 1);
             let frame = phy::RxToken::consume(token, |octets| {
                 let (frame, trailer) =
                     octets.split_at_checked(octets.len().checked_sub(TRAILER)?)?;
@@ -66,13 +122,11 @@ impl<D: Driver, C: Clock<T: Into<u64>>> Lockstep<D, C> {
                 let due = Instant::from_nanos(u64::from_be_bytes(due?));
                 Some((due, Vec::from_slice(frame).ok()?))
             });
-            let now = self.clock.mono();
             if let Some((due, frame)) = frame {
                 if due < now {
                     defmt::warn!("a frame came late by {=i64} ns", (now - due).as_nanos());
                 }
                 let _ = self.held.push_back((due.max(now), frame));
-                critical_section::with(|cs| AWAITED.borrow(cs).set(now));
             }
         }
         let due = self.held.front().map_or(NEVER, |(due, _)| *due);
@@ -115,7 +169,7 @@ impl<D: Driver, C: Clock<T: Into<u64>>> Device for Lockstep<D, C> {
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = self.device.capabilities();
-        capabilities.max_transmission_unit = FRAME - TRAILER;
+        capabilities.max_transmission_unit = FRAME - REPORT;
         capabilities
     }
 }
@@ -152,19 +206,18 @@ pub struct TxToken<'a, T, C: 'static> {
 impl<T: phy::TxToken, C: Clock<T: Into<u64>>> phy::TxToken for TxToken<'_, T, C> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Self { token, clock, departed, id } = self;
-        token.consume(len + TRAILER, |frame| {
+        let result = token.consume(len + REPORT, |frame| {
             let (content, trailer) = frame.split_at_mut(len);
             let result = f(content);
-            let now = clock.mono();
-            let (mark, reading) = trailer.split_at_mut(MARK.len());
-            mark.copy_from_slice(&MARK);
-            reading.copy_from_slice(&now.as_nanos().to_be_bytes());
+            let (now, report) = report(clock);
+            trailer.copy_from_slice(&report);
             if id != 0 {
                 *departed = Some((id, now));
             }
-            critical_section::with(|cs| AWAITED.borrow(cs).set(now + PATIENCE));
             result
-        })
+        });
+        ask_gate();
+        result
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {

@@ -124,7 +124,7 @@ where
 /// Until a frame comes, and at most until `wake`.
 fn sleep<C: Clock<T: Into<u64>>>(clock: &SystemClock<C>, wake: Instant, wait: fn(Span)) {
     #[cfg(feature = "lockstep")]
-    if crate::lockstep::awaits(clock.mono()) {
+    if crate::lockstep::awaits() {
         return;
     }
     #[cfg(feature = "lockstep")]

@@ -53,6 +53,8 @@ impl Product {
             }
             ("resolver", address) => settings.resolver = Some(address.parse().ok()?),
             ("store", path) => *store = TwoPages::new(Flash(File::update(path)?), 0).ok(),
+            #[cfg(feature = "lockstep")]
+            ("gate", path) => crate::lockstep::set_gate(File::update(path)?),
             ("poll", exponent) => *poll = Some(exponent.parse().ok()?),
             ("peer", name) => settings.peers.push(server(name, *poll)).ok()?,
             ("fallback", name) => settings.fallback.push(server(name, *poll)).ok()?,

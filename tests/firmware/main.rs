@@ -5,6 +5,8 @@
 mod built;
 mod parity;
 mod real_time;
+mod reboot;
+mod servers;
 mod virtual_time;
 
 use anyhow::Result;
@@ -32,7 +34,7 @@ const ON_EACH: [(&str, OnBoard); 12] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 11] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 16] = [
     ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
     ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
@@ -44,6 +46,11 @@ const VIRTUAL_TIME: [(&str, InVirtualTime); 11] = [
     ("its_log_is_this", virtual_time::its_log_is_this),
     ("a_lease_is_renewed", virtual_time::a_lease_is_renewed),
     ("a_day_alone_is_bounded", virtual_time::a_day_alone_is_bounded),
+    ("a_dead_server_is_left", servers::a_dead_server_is_left),
+    ("kisses_are_heeded", servers::kisses_are_heeded),
+    ("a_leap_second_is_inserted", servers::a_leap_second_is_inserted),
+    ("a_day_without_power_is_bridged", reboot::a_day_without_power_is_bridged),
+    ("a_cold_day_stays_within_the_bound", reboot::a_cold_day_stays_within_the_bound),
 ];
 
 fn main() {

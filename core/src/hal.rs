@@ -16,6 +16,8 @@ use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RawStamp {
+    /// By the network hardware, in the time of the system's own clock.
+    Hardware(WallTime),
     /// By the system's own clock, taken in the kernel.
     Kernel(WallTime),
     /// By the system's own clock, read beside the call.

@@ -50,6 +50,7 @@ pub mod leap;
 pub mod log;
 pub mod net;
 pub mod output;
+pub mod phc;
 pub mod process;
 pub mod query;
 pub mod resolver;

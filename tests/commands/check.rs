@@ -32,7 +32,7 @@ pub(crate) fn effective() -> Result<()> {
                     minpoll = 4\nmaxpoll = 4\niburst = true\nprefer = false\ntrust = false\n\
                     noselect = false\n\n[serve]\nclients = 65536\ninterleaved = true\n\
                     rate = \"off\"\nkiss_one_in = 16\nmax_error = 1.5\n\
-                    beyond = \"unsynchronised\"\n\n[software_clock]\noffset = 0.0\nfrequency = 0.0\n\n[log]\n\
+                    beyond = \"unsynchronised\"\n\n[timestamps]\nhardware = []\n\n[software_clock]\noffset = 0.0\nfrequency = 0.0\n\n[log]\n\
                     destination = \"auto\"\nlevel = \"info\"\nprofile = \"unix\"\n";
     for arguments in [&[path.as_str()][..], &["-f", &path]] {
         let ended = check(arguments)?;

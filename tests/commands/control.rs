@@ -109,10 +109,11 @@ const STATUS_KEYS: [&str; 30] = [
     "uptime",
 ];
 
-const PEER_KEYS: [&str; 23] = [
+const PEER_KEYS: [&str; 24] = [
     "address",
     "delay",
     "deviation",
+    "hardware_refused",
     "interval",
     "name",
     "next_query",

@@ -11,6 +11,7 @@ mod demo;
 mod discipline;
 mod ending;
 mod filter;
+mod hardware;
 mod kernel;
 mod leap;
 mod log;
@@ -147,6 +148,7 @@ fn main() -> Result<()> {
         trial("confined::nobody_to_serve", &[], confined::nobody_to_serve),
         trial("processes::nobody_to_be", &[Need::Root], processes::nobody_to_be),
         trial("processes::by_hand", &[], processes::by_hand),
+        trial("hardware::not_there", &[], hardware::not_there),
         trial("ending::quit", &[], ending::quit),
         trial("names::never_answered", &[Need::Namespace], names::never_answered),
         trial("names::later", &[Need::Namespace], names::later),

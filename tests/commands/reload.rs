@@ -89,14 +89,23 @@ pub(crate) fn in_place() -> Result<()> {
             |key| format!("chimed: warning: {key} stays as it is until chimed is started again\n");
         keys.iter().map(line).collect()
     };
-    let tables = "[software_clock]\noffset = 1.0\n[log]\nlevel = \"error\"\n[[constraint]]\n\
+    let tables = "[software_clock]\noffset = 1.0\n[log]\nlevel = \"error\"\n[timestamps]\nhardware = [\"lo\"]\n[[constraint]]\n\
                   url = \"https://www.example.org/\"\n";
     let keys =
         "discipline = \"kernel\"\nstate = \"/nowhere\"\nrtc = \"/nowhere\"\nuser = \"other\"\n";
     let fixed = keys.to_owned() + &text.replace(&control, "/nowhere/chimed.sock") + tables;
     std::fs::write(&file, fixed)?;
-    let fixed =
-        ["discipline", "state", "rtc", "control", "user", "software_clock", "log", "constraint"];
+    let fixed = [
+        "discipline",
+        "state",
+        "rtc",
+        "control",
+        "user",
+        "software_clock",
+        "log",
+        "timestamps",
+        "constraint",
+    ];
     answers(&chimed, &["reload"], again, &stays(&fixed))?;
     std::fs::write(&file, text.replace("\"software\"", "\"kernel\""))?;
     answers(&chimed, &["reload"], again, &stays(&["clock", "state"]))?;

@@ -10,6 +10,7 @@ use truechimer::cli::chimed::{Cli, Command, DaemonArgs};
 use truechimer::config::{Detail, Loaded, Origin};
 use truechimer::daemon::{Daemon, Superior};
 use truechimer::log::Log;
+use truechimer::phc;
 use truechimer::process::{self, Role};
 use truechimer::query::{Target, query};
 use truechimer::service::ServiceManager;
@@ -84,8 +85,9 @@ fn run_in_one_process(args: DaemonArgs) -> anyhow::Result<ExitCode> {
         ServiceManager::default()
     });
     let superior = Superior::Operator(Some(args.origin));
+    let cards = phc::open(&config.hardware, &log);
     let daemon = Daemon::start_under(superior, &config, log, |_| Ok(()));
-    daemon.context("cannot start")?.run(&mut service)?;
+    daemon.context("cannot start")?.with_hardware(cards.into()).run(&mut service)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -220,6 +220,7 @@ pub(super) fn stamp(stamp: RawStamp) -> Stamp {
     let credible = |time: WallTime| (-FUTURE..=OLDEST).contains(&(now.wall - time));
     let by_counter = |at: Instant| now.wall + (at - now.mono);
     match stamp {
+        RawStamp::Hardware(time) if credible(time) => Stamp { time, source: StampSource::Hardware },
         RawStamp::Kernel(time) if credible(time) => Stamp { time, source: StampSource::Kernel },
         RawStamp::System(time) if credible(time) => Stamp { time, source: StampSource::User },
         RawStamp::Counter(at) => Stamp { time: by_counter(at), source: StampSource::Kernel },

@@ -85,6 +85,7 @@ impl AdjustableClock for SoftwareClock {
 
     fn stamp(&self, stamp: RawStamp) -> Stamp {
         let (at, source) = match stamp {
+            RawStamp::Hardware(time) => (self.locate(time), StampSource::Hardware),
             RawStamp::Kernel(time) => (self.locate(time), StampSource::Kernel),
             RawStamp::System(time) => (self.locate(time), StampSource::User),
             RawStamp::Counter(at) => (Some(at), StampSource::Kernel),

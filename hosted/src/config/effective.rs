@@ -56,6 +56,10 @@ impl Config {
             let known = if brief { default.serve.rows() } else { Vec::new() };
             add(&mut text, "[serve]", self.serve.rows(), known);
         }
+        if !(brief && self.hardware.is_empty()) {
+            let rows = vec![("hardware", self.hardware.clone().into())];
+            add(&mut text, "[timestamps]", rows, Vec::new());
+        }
         if self.clock == ClockKind::Software
             && !(brief && self.software_clock == default.software_clock)
         {
@@ -99,6 +103,7 @@ impl Config {
             constraints: _,
             listen: _,
             serve: _,
+            hardware: _,
             software_clock: _,
             local_stratum: _,
             log: _,

@@ -15,6 +15,7 @@ mod serve;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,7 @@ pub use effective::Detail;
 pub use error::ConfigError;
 pub use overrides::{Origin, Overrides};
 pub use serve::{DEFAULT_WORKERS, RANGES, Serve};
+pub use timestamps::ALL_INTERFACES;
 
 /// The port of NTP (RFC 5905 §7.2, PORT).
 pub const NTP_PORT: u16 = 123;
@@ -106,6 +108,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// How it is served there.
     pub serve: Serve,
+    /// The interfaces that are to stamp packets, or [`ALL_INTERFACES`].
+    pub hardware: Vec<String>,
     /// The error that the software clock starts with; zero for the kernel's.
     pub software_clock: SoftwareClock,
     /// The stratum to claim for the local clock while there is no better source, 1 to 15.
@@ -191,6 +195,7 @@ impl Default for Config {
             constraints: Vec::new(),
             listen: Vec::new(),
             serve: Serve::default(),
+            hardware: Vec::new(),
             software_clock: SoftwareClock::default(),
             local_stratum: engine.local_stratum,
             log: crate::log::Options::default(),

@@ -18,6 +18,7 @@ use super::error::Source;
 use super::include;
 use super::log::LogTable;
 use super::serve::ServeTable;
+use super::timestamps::TimestampsTable;
 use super::{
     AddressError, ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT,
     Listen, MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
@@ -70,6 +71,7 @@ struct File {
     #[serde(default)]
     listen: Vec<ListenTable>,
     serve: Option<ServeTable>,
+    timestamps: Option<TimestampsTable>,
     software_clock: Option<Spanned<SoftwareClockTable>>,
     local: Option<LocalTable>,
     log: Option<LogTable>,
@@ -239,6 +241,9 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     }
     if let Some(table) = &file.serve {
         config.serve = source.serve(table)?;
+    }
+    if let Some(table) = file.timestamps {
+        config.hardware = source.hardware(table)?;
     }
     if let Some(table) = &file.software_clock {
         config.software_clock = source.software_clock(config.clock, table)?;

@@ -61,6 +61,9 @@ port = 1_024
 [[listen]]
 address = "*"
 
+[timestamps]
+hardware = ["eth0", "eth1"]
+
 [software_clock]
 offset = -0.3
 frequency = 50
@@ -146,6 +149,7 @@ fn every_key() {
             Listen { address: Some([127, 0, 0, 1].into()), port: 1024 },
             Listen { address: None, port: 123 },
         ],
+        hardware: vec!["eth0".to_owned(), "eth1".to_owned()],
         software_clock: SoftwareClock {
             offset: Span::from_millis(-300),
             frequency: FreqOffset::from_ppm(50),

@@ -38,6 +38,7 @@ use crate::config::{ClockKind, Config, MAX_PEERS};
 use crate::control::{Answer, Command, Control};
 use crate::log::Log;
 use crate::net::Sockets;
+use crate::phc::Hardware;
 use crate::process::link::Order;
 use crate::resolver::Resolver;
 use crate::sandbox::{Protection, SandboxError};
@@ -192,6 +193,13 @@ impl Daemon {
     #[must_use]
     pub fn with_resolver(mut self, resolver: Box<dyn Resolver>) -> Self {
         self.lookups = Lookups::new(resolver);
+        self
+    }
+
+    /// From now on packets are stamped by network cards too.
+    #[must_use]
+    pub fn with_hardware(mut self, hardware: Hardware) -> Self {
+        self.node.socket.set_hardware(hardware);
         self
     }
 

@@ -105,6 +105,7 @@ impl Parts<'_> {
             software_clock,
             log,
             constraints,
+            hardware,
             ..
         } = &*self.config;
         let fixed = [
@@ -116,6 +117,7 @@ impl Parts<'_> {
             ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
             ("log", config.log != *log),
+            ("timestamps", config.hardware != *hardware),
             ("constraint", config.constraints != *constraints),
         ];
         for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
@@ -130,6 +132,7 @@ impl Parts<'_> {
         config.software_clock = *software_clock;
         config.log = *log;
         config.constraints.clone_from(constraints);
+        config.hardware.clone_from(hardware);
         // Their sockets would be others, which a process that was root and is not cannot bind.
         let workers = self.config.serve.workers;
         let privileged = config.listen.iter().any(|listen| listen.port < PRIVILEGED);

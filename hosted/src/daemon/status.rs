@@ -102,6 +102,7 @@ impl Reporter<'_> {
             stamps: stamp_name(peer.received.source).into(),
             transmit_stamps: stamp_name(peer.sent.source).into(),
             stamps_by: self.node.socket.stamping(peer.id).to_string(),
+            hardware_refused: self.node.socket.disbelieved(peer.id),
             sent: peer.counters.sent,
             used: peer.counters.used,
             rejected: counts(&Reject::NAMES, &peer.counters.rejected),

@@ -15,7 +15,10 @@ use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
 use truechimer_core::event::Event;
 use truechimer_core::hal::RawStamp;
 
+#[cfg(target_os = "linux")]
+use super::of_card::{FrameInfo, OfCard};
 use crate::clock::wall;
+use crate::phc::CardStamp;
 use crate::sys::fault::{Call, fault};
 
 /// The address that a datagram was sent to, as a socket needs to know that is bound to all.
@@ -73,6 +76,8 @@ pub(super) struct Message {
     pub(super) len: usize,
     pub(super) from: SocketAddr,
     pub(super) stamp: RawStamp,
+    /// What a card says of it.
+    pub(super) card: Option<CardStamp>,
     pub(super) local: Option<Local>,
     /// It was cut off, or what the kernel says beside it.
     pub(super) defect: Option<Event<'static>>,
@@ -87,7 +92,8 @@ pub(super) struct Receiver {
 impl Default for Receiver {
     fn default() -> Self {
         #[cfg(target_os = "linux")]
-        let control = cmsg_space!(Timestamps, TimeVal, libc::in_pktinfo, libc::in6_pktinfo);
+        let control =
+            cmsg_space!(Timestamps, TimeVal, libc::in_pktinfo, libc::in6_pktinfo, FrameInfo);
         #[cfg(not(target_os = "linux"))]
         let control = cmsg_space!(TimeSpec, TimeVal);
         Self { control }
@@ -125,8 +131,13 @@ impl Receiver {
             None
         };
         let len = received.bytes;
-        let mut message = Message { len, from, stamp: RawStamp::Unknown, local: None, defect };
+        let (stamp, card, local) = (RawStamp::Unknown, None, None);
+        let mut message = Message { len, from, stamp, card, local, defect };
+        #[cfg(target_os = "linux")]
+        let mut card = OfCard::default();
         for control in received.cmsgs().into_iter().flatten() {
+            #[cfg(target_os = "linux")]
+            card.heed(&control);
             match control {
                 #[cfg(target_os = "linux")]
                 ControlMessageOwned::ScmTimestampsns(Timestamps { system: time, .. })
@@ -143,6 +154,10 @@ impl Receiver {
                 ControlMessageOwned::Ipv6PacketInfo(info) => message.local = Some(Local::V6(info)),
                 _ => {}
             }
+        }
+        #[cfg(target_os = "linux")]
+        {
+            message.card = card.stamp();
         }
         Ok(message)
     }

@@ -3,28 +3,33 @@
 //! They are made and used by the plainest calls (`socket` without flags, `MSG_DONTWAIT` instead of
 //! non-blocking descriptors), which simulators that replace libc's understand too.
 
+mod asked;
 mod listening;
 mod message;
+#[cfg(target_os = "linux")]
+mod of_card;
 mod stamping;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use truechimer_core::PeerId;
 use truechimer_core::event::Event;
 use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 use truechimer_core::server::Histogram;
 use truechimer_core::units::WallTime;
 
+use self::asked::{Asked, query_socket};
 use self::listening::{Listener, Shared};
 use self::message::{Local, Receiver};
 pub(crate) use self::stamping::Stamping;
 use crate::clock::realtime;
+use crate::phc::Hardware;
 use crate::sys::fault::{Call, fault};
 
 /// `IPTOS_LOWDELAY` of the type of service.
@@ -48,29 +53,11 @@ pub struct Sockets {
     latency: Histogram,
     /// When queries left, as the kernel told later.
     departures: VecDeque<(PeerId, RawStamp)>,
+    /// Stamps packets too.
+    hardware: Hardware,
     failures: Vec<Event<'static>>,
     /// The error that a peer's queries had last, which is told once.
     told: BTreeMap<PeerId, Errno>,
-}
-
-/// A peer's last query.
-#[derive(Debug)]
-struct Asked {
-    socket: UdpSocket,
-    stamping: Stamping,
-    /// When it was sent by the system's clock, while the kernel has yet to tell when it left.
-    sent: Option<WallTime>,
-    served_at: Option<IpAddr>,
-}
-
-impl Asked {
-    /// When the query left, if the kernel tells it now. What is not between the sending and now is by
-    /// a clock that was stepped meanwhile.
-    fn departed(&mut self) -> Option<RawStamp> {
-        let left = stamping::departure(&self.socket)?;
-        let sent = self.sent.take()?;
-        (sent..=realtime()).contains(&left).then_some(RawStamp::Kernel(left))
-    }
 }
 
 /// Why a query could not be sent.
@@ -140,6 +127,16 @@ impl Sockets {
         self.queries.get(&peer).map(|asked| asked.stamping).unwrap_or_default()
     }
 
+    /// From now on cards stamp too.
+    pub(crate) fn set_hardware(&mut self, hardware: Hardware) {
+        self.hardware = hardware;
+    }
+
+    /// How many stamps of a card were not believed of what a peer was sent and sent.
+    pub(crate) fn disbelieved(&self, peer: PeerId) -> u64 {
+        self.queries.get(&peer).map_or(0, |asked| asked.disbelieved)
+    }
+
     /// Closes the socket of the last query of a peer that is asked no longer.
     pub fn close_query(&mut self, peer: PeerId) {
         self.forget_query(peer);
@@ -148,8 +145,9 @@ impl Sockets {
 
     fn look_for_departure(&mut self, peer: PeerId, is_due: impl Fn(&Asked) -> bool) {
         let asked = self.queries.get_mut(&peer).filter(|asked| is_due(asked));
-        let left = asked.and_then(Asked::departed).map(|stamp| (peer, stamp));
-        self.departures.extend(left);
+        let Some(asked) = asked else { return };
+        let left = asked.departed(&mut self.hardware);
+        self.departures.extend(left.map(|stamp| (peer, stamp)));
     }
 
     fn forget_query(&mut self, peer: PeerId) {
@@ -217,17 +215,6 @@ fn set_lowdelay(_: &impl AsFd) -> Result<(), Errno> {
     fault(Call::TypeOfService)
 }
 
-/// A socket connected to `to` from a random port, which the kernel picks.
-fn query_socket(
-    to: SocketAddr,
-    failures: &mut Vec<Event<'static>>,
-) -> Result<(UdpSocket, Stamping), Errno> {
-    let socket = datagram_socket(to, failures)?;
-    let stamping = Stamping::of_both(&socket);
-    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok((socket, stamping))
-}
-
 impl DatagramSocket for Sockets {
     type Error = SocketError;
 
@@ -237,8 +224,11 @@ impl DatagramSocket for Sockets {
         to: SocketAddr,
         datagram: &[u8],
     ) -> nb::Result<RawStamp, SocketError> {
+        let disbelieved = self.disbelieved(peer);
         self.forget_query(peer);
-        let (socket, stamping) = query_socket(to, &mut self.failures).map_err(|error| {
+        let with_cards = self.hardware.is_there();
+        let opened = query_socket(to, with_cards, &mut self.failures);
+        let (socket, stamping) = opened.map_err(|error| {
             // No way to the server is a matter of the peer's reach, not of this host's sockets.
             if !is_unreachable(error) {
                 self.failures.push(Event::ClientQuerySocket);
@@ -250,11 +240,12 @@ impl DatagramSocket for Sockets {
             Ok(_) => {
                 let served_at = self.address_for(&socket, to);
                 let sent = Some(read).filter(|_| stamping.has_departures());
-                let mut asked = Asked { socket, stamping, sent, served_at };
+                let mut asked =
+                    Asked { socket, stamping, sent, left: None, disbelieved, served_at };
                 // Mostly the kernel knows by now.
-                let stamp = asked.departed().unwrap_or(RawStamp::System(read));
+                let stamp = asked.departed(&mut self.hardware);
                 self.queries.insert(peer, asked);
-                Ok(stamp)
+                Ok(stamp.unwrap_or(RawStamp::System(read)))
             }
             Err(Errno::EAGAIN) => Err(nb::Error::WouldBlock),
             Err(error) => {
@@ -299,7 +290,7 @@ impl DatagramSocket for Sockets {
         while let Some(channel) = self.ready.pop_front() {
             if let Channel::Peer(peer) = channel {
                 // Before the answer, for which it counts.
-                self.look_for_departure(peer, |asked| asked.sent.is_some());
+                self.look_for_departure(peer, |asked| asked.sent.or(asked.left).is_some());
             }
             let socket = match channel {
                 Channel::Peer(peer) => self.queries.get(&peer).map(|asked| &asked.socket),
@@ -339,7 +330,15 @@ impl DatagramSocket for Sockets {
                 RawStamp::Kernel(at) => Some(at),
                 _ => None,
             };
-            let (len, from, stamp) = (message.len, message.from, message.stamp);
+            let asked = match channel {
+                Channel::Peer(peer) => self.queries.get_mut(&peer),
+                Channel::Listener(_) => None,
+            };
+            let stamp = match asked {
+                Some(asked) => asked.arrived(&message, &mut self.hardware),
+                None => message.stamp,
+            };
+            let (len, from) = (message.len, message.from);
             return Ok(Received { channel, from, stamp, len });
         }
         Err(nb::Error::WouldBlock)

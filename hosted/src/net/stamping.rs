@@ -1,15 +1,17 @@
 //! How the kernel stamps what arrives at a socket and what leaves it, by the best of the options that
 //! it knows.
 //!
-//! Stamps of the network hardware are not asked for: they are by a clock of its own, and to compare that
-//! with the system's takes a privilege that the ntp engine does not have.
+//! Stamps of network cards are asked for if there is one that stamps ([`phc`](crate::phc)); the kernel's
+//! come with them.
 
 use std::fmt;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
+use truechimer_core::units::WallTime;
 
+use crate::phc::CardStamp;
 use crate::sys::fault::{Call, fault};
 
 #[cfg(target_os = "linux")]
@@ -44,12 +46,16 @@ impl Stamping {
         Self::Nothing
     }
 
-    /// Of what leaves too, if the kernel can.
-    pub(super) fn of_both(socket: &impl AsFd) -> Self {
+    /// Of what leaves too, if the kernel can; and by cards.
+    pub(super) fn of_both(socket: &impl AsFd, with_cards: bool) -> Self {
         #[cfg(target_os = "linux")]
-        if set(Call::Timestamping, || departures::enable(socket)) {
-            return Self::Timestamping;
+        for with_cards in [with_cards, false] {
+            if set(Call::Timestamping, || departures::enable(socket, with_cards)) {
+                return Self::Timestamping;
+            }
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = with_cards;
         Self::of_arrivals(socket)
     }
 
@@ -80,6 +86,15 @@ fn set(call: Call, option: impl FnOnce() -> Result<(), Errno>) -> bool {
     fault(call).and_then(|()| option()).is_ok()
 }
 
+/// When something left.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    /// As the kernel says.
+    pub(super) kernel: Option<WallTime>,
+    /// As a card says.
+    pub(super) card: Option<CardStamp>,
+}
+
 #[cfg(target_os = "linux")]
 mod departures {
     use std::io::IoSliceMut;
@@ -92,8 +107,9 @@ mod departures {
         setsockopt, sockopt,
     };
     use nix::sys::time::TimeValLike;
-    use truechimer_core::units::WallTime;
 
+    use super::super::of_card::OfCard;
+    use super::Told;
     use crate::clock::wall;
     use crate::sys::fault::{Call, fault};
 
@@ -101,45 +117,71 @@ mod departures {
     const WAITING: usize = 4;
 
     /// A simulator of sockets may take any option for set.
-    pub(super) fn enable(socket: &impl AsFd) -> Result<(), Errno> {
-        let wanted = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+    pub(super) fn enable(socket: &impl AsFd, with_cards: bool) -> Result<(), Errno> {
+        let kernel = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
             | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-            | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
-            | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
+            | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE;
+        let wanted = match with_cards {
+            true => kernel | of_cards(),
+            false => kernel | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY,
+        };
         setsockopt(socket, sockopt::Timestamping, &wanted)?;
         let set = getsockopt(socket, sockopt::Timestamping)?;
         if set.contains(wanted) { Ok(()) } else { Err(Errno::ENOPROTOOPT) }
     }
 
+    /// The interface is told of what arrives, and of what left where that comes back whole; its stamp
+    /// comes beside the kernel's.
+    fn of_cards() -> TimestampingFlag {
+        TimestampingFlag::SOF_TIMESTAMPING_RAW_HARDWARE
+            | TimestampingFlag::SOF_TIMESTAMPING_RX_HARDWARE
+            | TimestampingFlag::SOF_TIMESTAMPING_TX_HARDWARE
+            | TimestampingFlag::from_bits_retain(
+                libc::SOF_TIMESTAMPING_OPT_CMSG
+                    | libc::SOF_TIMESTAMPING_OPT_PKTINFO
+                    | libc::SOF_TIMESTAMPING_OPT_TX_SWHW,
+            )
+    }
+
     /// When what was sent last left, if the kernel has told: its queue of errors, which keeps poll(2)
     /// awake, is empty then.
-    pub(in super::super) fn departure(socket: &impl AsFd) -> Option<WallTime> {
-        fault(Call::Departure).ok()?;
-        let mut left = None;
+    pub(in super::super) fn departure(socket: &impl AsFd) -> Told {
+        let mut all = Told::default();
+        if fault(Call::Departure).is_err() {
+            return all;
+        }
         for _ in 0..WAITING {
-            let (mut bytes, mut control) =
-                ([0], cmsg_space!(Timestamps, (libc::sock_extended_err, libc::sockaddr_in6)));
+            let mut bytes = [0];
+            let mut control = cmsg_space!(
+                Timestamps,
+                (libc::sock_extended_err, libc::sockaddr_in6),
+                libc::in_pktinfo,
+                libc::in6_pktinfo
+            );
             let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
             let mut parts = [IoSliceMut::new(&mut bytes)];
             let socket = socket.as_fd().as_raw_fd();
             let Ok(told) = recvmsg::<()>(socket, &mut parts, Some(&mut control), flags) else {
                 break;
             };
+            let mut card = OfCard::default();
             for message in told.cmsgs().into_iter().flatten() {
+                card.heed(&message);
                 if let ControlMessageOwned::ScmTimestampsns(stamps) = message
                     && stamps.system.num_nanoseconds() != 0
                 {
-                    left = Some(wall(stamps.system));
+                    all.kernel = Some(wall(stamps.system));
                 }
             }
+            all.card = card.stamp().or(all.card);
         }
-        left
+        all
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn departure(_: &impl AsFd) -> Option<truechimer_core::units::WallTime> {
-    None
+pub(super) fn departure(_: &impl AsFd) -> Told {
+    Told::default()
 }
 
 #[cfg(all(test, target_os = "linux"))]

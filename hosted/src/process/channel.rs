@@ -1,18 +1,20 @@
 //! One end of a pair of `SOCK_SEQPACKET` sockets, and what may be sent and received there.
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, send, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt,
+    socketpair, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::codec::{self, Invalid, MAX_MESSAGE, Message};
 use crate::sys::fault::{Call, fault};
+use crate::sys::receive_with_descriptors;
 
 /// How long the other process may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,7 +92,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// # Errors
     /// It was not sent.
     pub fn send(&self, message: &Out) -> Result<(), ChannelError> {
-        self.put(message, MsgFlags::empty())
+        self.put(message, &[], MsgFlags::empty())
     }
 
     /// Sends a message if there is room for it now.
@@ -98,13 +100,34 @@ impl<Out: Message, In: Message> Channel<Out, In> {
     /// # Errors
     /// It was not sent; [`ChannelError::Stuck`] if there was no room.
     pub fn try_send(&self, message: &Out) -> Result<(), ChannelError> {
-        self.put(message, MsgFlags::MSG_DONTWAIT)
+        self.try_send_with(message, &[])
     }
 
-    fn put(&self, message: &Out, flags: MsgFlags) -> Result<(), ChannelError> {
+    /// As [`try_send`](Self::try_send), with what is open there.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn try_send_with(
+        &self,
+        message: &Out,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), ChannelError> {
+        self.put(message, descriptors, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn put(
+        &self,
+        message: &Out,
+        descriptors: &[OwnedFd],
+        flags: MsgFlags,
+    ) -> Result<(), ChannelError> {
         let bytes = codec::encode(message)?;
+        let raw: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let rights = if raw.is_empty() { &[] } else { &rights[..] };
         loop {
-            match send(self.socket.as_raw_fd(), &bytes, flags) {
+            let parts = [IoSlice::new(&bytes)];
+            match sendmsg::<()>(self.socket.as_raw_fd(), &parts, rights, flags, None) {
                 Err(Errno::EINTR) => {}
                 outcome => return Ok(outcome.map(drop)?),
             }
@@ -131,6 +154,17 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         }
     }
 
+    /// As [`receive`](Self::receive), and what came open with it. With any other message it is
+    /// closed.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn receive_with_descriptors(&self) -> Result<(In, Vec<OwnedFd>), ChannelError> {
+        let mut buffer = vec![0; MAX_MESSAGE + 1];
+        let (length, descriptors) = receive_with_descriptors(self.socket.as_fd(), &mut buffer)?;
+        Ok((decode(&buffer, length)?, descriptors))
+    }
+
     fn take(&self, flags: MsgFlags) -> Result<In, ChannelError> {
         // With room for an octet too many, by which a message that was cut off is known.
         let mut buffer = vec![0; MAX_MESSAGE + 1];
@@ -142,10 +176,14 @@ impl<Out: Message, In: Message> Channel<Out, In> {
                 Err(error) => return Err(error.into()),
             }
         };
-        match buffer.get(..length) {
-            Some([]) | None => Err(ChannelError::Closed),
-            Some(bytes) => Ok(codec::decode(bytes)?),
-        }
+        decode(&buffer, length)
+    }
+}
+
+fn decode<In: Message>(buffer: &[u8], length: usize) -> Result<In, ChannelError> {
+    match buffer.get(..length) {
+        Some([]) | None => Err(ChannelError::Closed),
+        Some(bytes) => Ok(codec::decode(bytes)?),
     }
 }
 
@@ -167,6 +205,11 @@ impl<Out, In> AsFd for Channel<Out, In> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Seek, Write};
+
+    use nix::sys::socket::send;
+
     use super::*;
     use crate::process::message::{FromHelper, ToHelper};
 
@@ -203,6 +246,29 @@ mod tests {
         }
         let long = ToHelper::Start("x".repeat(MAX_MESSAGE), None);
         assert_eq!(ours.send(&long), Err(ChannelError::Invalid(Invalid("IMSG_START"))));
+    }
+
+    /// A file stands in for a clock.
+    #[test]
+    fn descriptors_come_with_the_message_that_they_are_sent_with() {
+        let (ours, theirs) = ends();
+        let start = |text: &str| ToHelper::Start(text.into(), None);
+        let file = |text: &str| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file.rewind().unwrap();
+            OwnedFd::from(file)
+        };
+        ours.try_send_with(&start("two"), &["one", "other"].map(file)).unwrap();
+        ours.try_send_with(&start("closed"), &[file("unseen")]).unwrap();
+        ours.send(&start("none")).unwrap();
+        let (message, descriptors) = theirs.receive_with_descriptors().unwrap();
+        assert_eq!(message, start("two"));
+        let read = |descriptor| std::io::read_to_string(File::from(descriptor)).unwrap();
+        assert_eq!(descriptors.into_iter().map(read).collect::<Vec<_>>(), ["one", "other"]);
+        assert_eq!(theirs.receive(), Ok(start("closed")));
+        let (message, descriptors) = theirs.receive_with_descriptors().unwrap();
+        assert!(message == start("none") && descriptors.is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The ntp engine's way to its parent: what it asks for, and what it is told.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use truechimer_core::clock::ClockError;
@@ -51,12 +51,12 @@ impl Link {
         Self { channel, state: Mutex::default() }
     }
 
-    /// What it begins with, which is the first message.
-    pub(super) fn start(&self) -> Option<Start> {
-        self.receive(|message| match message {
-            ToNtp::Start(start) => Ok(*start),
-            other => Err(other),
-        })
+    /// What it begins with, which is the first message, and what is open.
+    pub(super) fn start(&self) -> Option<(Start, Vec<OwnedFd>)> {
+        match self.channel.receive_with_descriptors() {
+            Ok((ToNtp::Start(start), descriptors)) => Some((*start, descriptors)),
+            _ => None,
+        }
     }
 
     /// Says that all is open and confined, and waits for the others. They are confined as it says.

@@ -15,6 +15,7 @@ use super::codec::Message;
 use crate::clock::KernelClock;
 use crate::constraint::{self, Addresses};
 use crate::leap::List;
+use crate::phc::Interface;
 use crate::resolver::{Answer, MAX_ANSWERED, MAX_REASON, Question};
 use crate::sandbox::{Protection, User};
 use crate::service::Notice;
@@ -240,6 +241,8 @@ pub struct Start {
     pub kept: Kept,
     /// What the clock says that runs without power.
     pub rtc: Option<Rtc>,
+    /// The interfaces that stamp packets; their clocks come with the message.
+    pub hardware: Vec<Interface>,
 }
 
 /// What is kept from one start to the next.

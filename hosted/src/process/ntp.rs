@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::daemon::{Daemon, Superior};
 use crate::log::Log;
 use crate::output;
+use crate::phc::Cards;
 use crate::sandbox::{Work, confine};
 use crate::service::ServiceManager;
 use crate::state::Past;
@@ -27,7 +28,8 @@ pub(super) fn main(parent: OwnedFd, dns: OwnedFd) -> Result<ExitCode, Errno> {
 }
 
 fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
-    let Start { configuration, user, notify, beat, kept, rtc } = parent.start()?;
+    let (start, clocks) = parent.start()?;
+    let Start { configuration, user, notify, beat, kept, rtc, hardware } = start;
     let config = Config::from_toml(&configuration.toml);
     let log = Log::new(&config.as_ref().map(|config| config.log).unwrap_or_default())
         .with_relay(Arc::clone(parent));
@@ -46,7 +48,9 @@ fn start(parent: &Arc<Link>, dns: DnsEngine) -> Option<ExitCode> {
         Ok(())
     });
     let mut daemon = match started {
-        Ok(daemon) => daemon.with_resolver(Box::new(dns)),
+        Ok(daemon) => daemon
+            .with_resolver(Box::new(dns))
+            .with_hardware(Cards { interfaces: hardware, clocks }.into()),
         Err(error) => {
             output::fail("chimed", &format_args!("cannot start: {error}"));
             return Some(ExitCode::FAILURE);

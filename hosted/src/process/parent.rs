@@ -32,6 +32,7 @@ use crate::clock::KernelClock;
 use crate::config::{Config, ConfigError, DEFAULT_WORKERS, Detail, Loaded};
 use crate::leap;
 use crate::log::Log;
+use crate::phc::{self, Cards};
 use crate::sandbox::{Protection, SandboxError, User, UserError, Work, confine};
 use crate::service::ServiceManager;
 use crate::state::{self, StateFiles};
@@ -219,10 +220,10 @@ impl<'a> Parent<'a> {
         let helper = ToHelper::Start(for_helpers.to_toml(Detail::Brief), user.clone());
         let (notify, beat) = (parent.service.is_there(), parent.service.beat());
         let (kept, rtc) = (past.state.into(), past.rtc.map(Into::into));
-        let start = Start { configuration, user, notify, beat, kept, rtc };
-        let first = ToNtp::Start(start.into());
+        let Cards { interfaces: hardware, clocks } = phc::open(&config.hardware, &parent.log);
+        let start = Start { configuration, user, notify, beat, kept, rtc, hardware };
         // Who is gone already is found out when it is listened to.
-        parent.tell(&first);
+        parent.tell_with(&ToNtp::Start(start.into()), &clocks);
         let _ = parent.dns.channel.try_send(&helper);
         Ok(parent)
     }
@@ -386,7 +387,11 @@ impl<'a> Parent<'a> {
 
     /// That it could not be told is found out again when it is listened to.
     fn tell(&self, message: &ToNtp) {
-        if self.ntp.channel.try_send(message).is_err() {
+        self.tell_with(message, &[]);
+    }
+
+    fn tell_with(&self, message: &ToNtp, descriptors: &[OwnedFd]) {
+        if self.ntp.channel.try_send_with(message, descriptors).is_err() {
             self.log.event(&Event::PipeWriteToChild);
         }
     }

@@ -191,6 +191,18 @@ const IOCTL: Argument = Argument {
     compare: SeccompCmpOp::Eq,
     values: &[libc::FIONBIO as u64, libc::FIONREAD as u64],
 };
+/// Clocks of network cards besides, which are only read.
+#[allow(clippy::unnecessary_cast, reason = "the type is another one with musl")]
+const CARD: Argument = Argument {
+    values: &[
+        libc::FIONBIO as u64,
+        libc::FIONREAD as u64,
+        libc::PTP_SYS_OFFSET_PRECISE as u64,
+        libc::PTP_SYS_OFFSET_EXTENDED as u64,
+        libc::PTP_SYS_OFFSET as u64,
+    ],
+    ..IOCTL
+};
 /// Names of threads.
 const PRCTL: Argument = Argument {
     call: libc::SYS_prctl,
@@ -228,7 +240,7 @@ pub(super) fn restrict(work: &Work) -> Result<bool, Box<dyn std::error::Error>> 
     let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(false) };
     let (calls, arguments): (Calls, &[Argument]) = match work {
         Work::Parent(_) => (PARENT, &[IOCTL, LOCAL]),
-        Work::Ntp => (NTP, &[IOCTL, LIMITS, PRCTL, CLONE, INTERNET]),
+        Work::Ntp => (NTP, &[CARD, LIMITS, PRCTL, CLONE, INTERNET]),
         Work::Dns => (DNS, &[IOCTL]),
         Work::Constraint(_) => (CONSTRAINT, &[IOCTL, PRCTL, CLONE, INTERNET]),
     };
@@ -256,4 +268,35 @@ pub(super) fn restrict(work: &Work) -> Result<bool, Box<dyn std::error::Error>> 
     apply_filter(&unseen)?;
     apply_filter(&program)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::sys::phc::{info, refusals};
+
+    /// A filter is of the thread that asks for it.
+    #[test]
+    fn clocks_of_cards_are_read_and_nothing_else_is_done_to_them() {
+        for (work, expected) in [(Work::Ntp, Errno::ENOTTY), (Work::Dns, Errno::EPERM)] {
+            let confined = thread::spawn(move || {
+                let (file, socket) = (File::open("/dev/null"), UdpSocket::bind("127.0.0.1:0"));
+                let (file, socket) = (file.unwrap(), socket.unwrap());
+                let before = info(socket.as_fd(), "lo").map(drop);
+                restrict(&work).unwrap();
+                let after = info(socket.as_fd(), "lo").map(drop);
+                (before, refusals(file.as_fd()), after)
+            });
+            let (before, refusals, after) = confined.join().unwrap();
+            assert_eq!(refusals, [expected; 3]);
+            assert_eq!((before, after), (Ok(()), Err(Errno::EPERM)));
+        }
+    }
 }

@@ -18,6 +18,12 @@ pub(crate) enum Call {
     Timestamp,
     #[cfg(target_os = "linux")]
     Departure,
+    #[cfg(target_os = "linux")]
+    HardwareInfo,
+    #[cfg(target_os = "linux")]
+    HardwareStamps,
+    #[cfg(target_os = "linux")]
+    ReadPhc,
     Sendmsg,
     Recvmsg,
     ControlSocket,

@@ -6,15 +6,19 @@
 pub mod batch;
 #[cfg(target_os = "linux")]
 mod capabilities;
+mod descriptors;
 pub(crate) mod fault;
 #[cfg(target_os = "openbsd")]
 pub(crate) mod openbsd;
+#[cfg(target_os = "linux")]
+pub(crate) mod phc;
 mod priority;
 mod signal;
 pub mod timex;
 
 #[cfg(target_os = "linux")]
 pub(crate) use capabilities::drop_capabilities;
+pub(crate) use descriptors::receive_with_descriptors;
 pub use priority::set_normal_priority;
 pub use signal::{
     catch_reload, catch_termination, has_request, ignore_termination, ring_on_signals,

@@ -48,7 +48,7 @@ const FILES: &[(&str, &str)] = &[
         r#"clok = "kernel""#,
         "1:1: unknown key `clok`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
-         `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
+         `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),
     (
         "[[pool]]\naddress = \"a\"\nprefered = true",
@@ -84,13 +84,13 @@ const FILES: &[(&str, &str)] = &[
         "[ntp]\nx = 1",
         "1:2: unknown key `ntp`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
-         `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
+         `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),
     (
         "\"\\u001b[31m\" = 1",
         "1:1: unknown key `�[31m`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
-         `listen`, `serve`, `software_clock`, `local`, `log`, `include`",
+         `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),
     (
         r#"server.address = "a""#,

@@ -8,12 +8,14 @@ use truechimer_core::hal::{Channel, DatagramSocket, RawStamp};
 use truechimer_core::units::{Span, WallTime};
 
 use super::super::Sockets;
+use super::super::tests::warm_up;
 use crate::clock::realtime;
 use crate::sys::fault::{Call, inject};
 
 const PEER: PeerId = PeerId(3);
 
 fn server() -> (UdpSocket, SocketAddr) {
+    warm_up();
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = server.local_addr().unwrap();
     (server, address)

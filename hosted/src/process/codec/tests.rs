@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::constraint::{self, Reading};
 use crate::leap;
+use crate::phc::Interface;
 use crate::process::message::{
     Command, Configuration, Did, Done, Failure, Found, FromConstraint, FromDns, FromHelper, Kept,
     Leap, Opened, Refused, Rtc, Start, ToConstraint, ToDns, ToHelper, ToNtp, ToParent,
@@ -105,18 +106,19 @@ fn configuration() -> impl Strategy<Value = Configuration> {
     parts.prop_map(|(toml, warnings)| Configuration { toml, warnings })
 }
 
+fn interface() -> impl Strategy<Value = Interface> {
+    let parts = any::<(u32, u32, u16)>();
+    parts.prop_map(|(index, speed, clock)| Interface { index, speed, clock })
+}
+
 fn to_ntp() -> impl Strategy<Value = ToNtp> {
     let user = option::of(Just(User::named("root").unwrap()));
     let rtc = any::<((i64, u32), Option<i64>, u64)>();
     let rtc = option::of(rtc.prop_map(|(time, bound, at)| Rtc { time, bound, at }));
-    let start = (configuration(), user, any::<bool>(), option::of(any::<Duration>()), kept(), rtc);
-    let start = start.prop_map(|(configuration, user, notify, beat, kept, rtc)| Start {
-        configuration,
-        user,
-        notify,
-        beat,
-        kept,
-        rtc,
+    let notify = (any::<bool>(), option::of(any::<Duration>()));
+    let start = (configuration(), user, notify, kept(), rtc, vec(interface(), 0..4));
+    let start = start.prop_map(|(configuration, user, (notify, beat), kept, rtc, hardware)| {
+        Start { configuration, user, notify, beat, kept, rtc, hardware }
     });
     let opened =
         (rate(), any::<bool>(), proptest::result::maybe_ok(Just(()), refused()), failures());

@@ -1,10 +1,11 @@
 //! Several processes: the parent does to the clock what the ntp engine wants, and leaves it at its
-//! frequency when that is lost.
+//! frequency when that is lost; or in the kernel's loop, which goes on at its frequency by itself.
 
 use anyhow::{Context, Result, ensure};
+use truechimer_core::timex::Status;
 use truechimer_tests::guest::scenario::{Happening, Run, Scenario};
 
-use super::{Case, event, perform, rate, server, within};
+use super::{Case, event, honest, perform, rate, server, status, within};
 
 /// From then on the clock is right.
 const SETTLED: f64 = 900.0;
@@ -12,6 +13,11 @@ const STOPPED: f64 = 3_600.0;
 const END: f64 = 4_200.0;
 /// A slew of 500 ppm takes longer.
 const KILLED: f64 = 200.0;
+/// The kernel's loop has then lost who closes it,
+const ALONE: f64 = 3_600.0;
+/// until there is another.
+const AGAIN: f64 = ALONE + 900.0;
+const END_OF_LOOP: f64 = AGAIN + 1_800.0;
 /// What the oscillator gains, ppm.
 const FREQUENCY: f64 = 12.0;
 
@@ -38,7 +44,21 @@ pub(crate) fn processes() -> Result<()> {
         events: vec![event(KILLED, Happening::KillEngine)],
         ..Scenario::default()
     };
-    let cases = [Case { scenario, check }, Case { scenario: killed, check: left_at_its_frequency }];
+    let in_a_loop = Scenario {
+        name: "killed beside the kernel's loop".into(),
+        configuration: "discipline = \"kernel\"\n".to_owned() + &server(0, 4, 6),
+        separated: true,
+        secs: END_OF_LOOP,
+        ahead: -0.02,
+        frequency: FREQUENCY,
+        events: vec![event(ALONE, Happening::KillEngine), event(AGAIN, Happening::Start)],
+        ..Scenario::default()
+    };
+    let cases = [
+        Case { scenario, check },
+        Case { scenario: killed, check: left_at_its_frequency },
+        Case { scenario: in_a_loop, check: left_to_the_loop },
+    ];
     perform("processes", &cases)
 }
 
@@ -54,6 +74,45 @@ fn left_at_its_frequency(run: &Run) -> Result<String> {
         ensure!(rate(sample)? == left, "not {left} ppm: {sample:?}");
     }
     Ok(format!("{slew:+.3} ppm before, {left:+.3} ppm after"))
+}
+
+/// Nobody gives the loop an offset any more: what it was given comes to an end, and its frequency stays.
+/// The next one takes it over.
+fn left_to_the_loop(run: &Run) -> Result<String> {
+    ensure!(run.ends.iter().map(|(_, code)| *code).eq([Some(1)]), "{run:?}");
+    for text in [
+        "dispatch_imsg in main: pipe closed",
+        "Lost child: ntp engine terminated; signal 9 (SIGKILL)",
+        "chimed: lost the ntp engine: signal: 9 (SIGKILL)",
+        "fatal: exiting",
+        "Terminating",
+    ] {
+        ensure!(run.has_logged(text, ALONE, AGAIN), "no `{text}` in {:?}", run.log);
+    }
+    let before = run.before(ALONE - 1.0)?;
+    ensure!(before.status("discipline") == "kernel", "{before:?}");
+    let (left, mut offset) = (rate(before)?, i64::MAX);
+    ensure!((left + FREQUENCY).abs() < 0.2, "left at {left} ppm");
+    for sample in run.between(ALONE + 1.0, AGAIN - 1.0) {
+        let status = status(sample)?;
+        ensure!(status.contains(Status::PLL) && !status.contains(Status::UNSYNC), "{sample:?}");
+        ensure!((rate(sample)? - left).abs() < 0.05, "not {left} ppm: {sample:?}");
+        let rest = sample.timex()?.offset.abs();
+        ensure!(rest <= offset && sample.status.is_none(), "{offset} ns before: {sample:?}");
+        offset = rest;
+    }
+    ensure!(offset < 1_000, "{offset} ns are left");
+    honest(run, SETTLED, ALONE - 1.0)?;
+    honest(run, AGAIN + 300.0, END_OF_LOOP)?;
+    let errors =
+        [run.error(SETTLED, ALONE)?, run.error(ALONE, AGAIN)?, run.error(AGAIN, END_OF_LOOP)?];
+    let times = ["when it has settled", "alone", "with the next"];
+    for ((time, error), limit) in times.into_iter().zip(errors).zip([60e-6, 100e-6, 200e-6]) {
+        within(time, error, limit)?;
+    }
+    let errors = times.into_iter().zip(errors);
+    let errors = errors.map(|(time, error)| format!("{:.0} us {time}", error * 1e6));
+    Ok(format!("{}; {left:+.3} ppm left, {offset} ns to go", errors.collect::<Vec<_>>().join(", ")))
 }
 
 fn check(run: &Run) -> Result<String> {

@@ -20,8 +20,13 @@ use crate::query::Target;
 /// 1024 can therefore be added at a start only, not by a reload. When one process ends the others do,
 /// and the status is 1: a service manager is to start chimed again.
 ///
+/// Of FreeBSD's processes each has a user and an empty root directory of its own only: in Capsicum's
+/// capability mode none may connect.
+///
 /// However it ends, the clock is left at its frequency and without a slew, unless it is killed by
 /// SIGKILL: then a slew in progress goes on until chimed is started again.
+/// With `discipline = "kernel"` a parent that has lost the ntp engine leaves the kernel's loop closed: the
+/// frequency stays, and what the loop was given last comes to an end.
 ///
 /// SIGTERM, SIGINT and SIGQUIT to the parent end it; SIGHUP has it read the configuration again.
 #[derive(Debug, Parser)]

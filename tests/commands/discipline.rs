@@ -21,11 +21,12 @@ pub(crate) fn kernel() -> Result<()> {
         + &server(fake.port, -2)
         + "[software_clock]\noffset = 0.05\nfrequency = 40\n";
     let mut client = Chimed::start(&configuration)?;
-    let status = client.wait_until("a loop that is closed", LIMIT, |status| {
-        let right = status.is_synced()? && status.number("clock_error")?.abs() < LEFT;
+    client.wait_until("a loop that is closed", LIMIT, |status| {
+        let right = status.is_synced()?
+            && status.number("clock_error")?.abs() < LEFT
+            && (status.number("frequency")? + 40.0).abs() < 20.0;
         Ok(right && status.text("discipline")? == "kernel")
     })?;
-    ensure!((status.number("frequency")? + 40.0).abs() < 20.0, "{status:?}");
     let table = finish(chimectl()?.arg("-s").arg(client.control()).arg("status"), SOON)?;
     ensure!(table.stdout.contains("software, by its own loop"), "{table:?}");
     client.process.wait_for_line("adjusting clock frequency by ", LIMIT)?;

@@ -61,10 +61,10 @@ fn seconds() -> impl SecondCounter<Error: defmt::Format> {
 }
 
 /// An interrupt wakes the processor even while it is kept from its handler: none is missed
-/// between the look and the sleep.
+/// between the look, or the alarm, and the sleep.
 fn wait(pause: Span) {
-    timer::set_alarm(pause);
     critical_section::with(|_| {
+        timer::set_alarm(pause);
         if !lan9118::has_frames() {
             cortex_m::asm::wfi();
         }

@@ -56,10 +56,10 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
 }
 
 /// An interrupt wakes the processor even while it is kept from its handler: none is missed
-/// between the look and the sleep.
+/// between the look, or the alarm, and the sleep.
 fn wait(pause: Span) {
-    timer::set_alarm(pause);
     critical_section::with(|_| {
+        timer::set_alarm(pause);
         if !virtio::has_frames() {
             interrupts::wait();
         }

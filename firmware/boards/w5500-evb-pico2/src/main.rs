@@ -148,10 +148,10 @@ fn hardware(seed: &[u8; 32]) -> EthernetAddress {
 }
 
 /// An interrupt wakes the processor even while it is kept from its handler: none is missed
-/// between the look and the sleep.
+/// between the look, or the alarm, and the sleep.
 fn wait(pause: Span) {
-    timer::set_alarm(pause);
     critical_section::with(|_| {
+        timer::set_alarm(pause);
         if !ARRIVAL.is_noted() {
             cortex_m::asm::wfi();
         }

@@ -125,7 +125,7 @@ where
 fn sleep<C: Clock<T: Into<u64>>>(clock: &SystemClock<C>, wake: Instant, wait: fn(Span)) {
     #[cfg(feature = "lockstep")]
     if crate::lockstep::awaits() {
-        return;
+        return wait(crate::lockstep::NAP);
     }
     #[cfg(feature = "lockstep")]
     let wake = wake.min(crate::lockstep::due());

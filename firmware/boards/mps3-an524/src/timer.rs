@@ -40,12 +40,16 @@ impl Clock for Counter {
     }
 }
 
+/// In ticks.
+const AGAIN: u32 = 32;
+
 /// Interrupts once after `pause`, at most the 134 s that it can count.
 pub fn set_alarm(pause: Span) {
     let nanos_per_16_ticks = 16_000_000_000 / i64::from(HERTZ);
     let ticks = (pause.as_nanos() / nanos_per_16_ticks).clamp(1, i64::from(u32::MAX / 16)) * 16;
     ALARM.write(CTRL, 0);
-    ALARM.write(RELOAD, ticks as u32);
+    // Once more soon after: with -icount QEMU at times sleeps through the first.
+    ALARM.write(RELOAD, AGAIN);
     ALARM.write(VALUE, ticks as u32);
     ALARM.write(CTRL, ENABLE | INTERRUPT);
 }

@@ -7,6 +7,7 @@ mod parity;
 mod real_time;
 mod reboot;
 mod servers;
+mod start;
 mod virtual_time;
 
 use anyhow::Result;
@@ -34,7 +35,7 @@ const ON_EACH: [(&str, OnBoard); 12] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 16] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 17] = [
     ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
     ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
@@ -49,6 +50,7 @@ const VIRTUAL_TIME: [(&str, InVirtualTime); 16] = [
     ("a_dead_server_is_left", servers::a_dead_server_is_left),
     ("kisses_are_heeded", servers::kisses_are_heeded),
     ("a_leap_second_is_inserted", servers::a_leap_second_is_inserted),
+    ("the_first_correct_time_is_soon", start::the_first_correct_time_is_soon),
     ("a_day_without_power_is_bridged", reboot::a_day_without_power_is_bridged),
     ("a_cold_day_stays_within_the_bound", reboot::a_cold_day_stays_within_the_bound),
 ];

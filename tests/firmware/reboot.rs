@@ -11,8 +11,8 @@ use super::virtual_time::{HOUR, Jitter, SERVER, leasing, worst};
 const GAIN: FreqOffset = FreqOffset::from_ppm(30);
 /// What the real-time clock shows when power comes back, and how long after it was switched on that
 /// is by itself: 24 hours and some minutes after it went.
-const MORNING: &str = "2030-03-19T00:00:00";
-const SHOWN: Span = Span::from_secs(30 * 3_600 + 800);
+pub const MORNING: &str = "2030-03-19T00:00:00";
+pub const SHOWN: Span = Span::from_secs(30 * 3_600 + 800);
 /// Power is there for so long.
 const DAY: i64 = 6 * HOUR;
 

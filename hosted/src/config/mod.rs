@@ -204,6 +204,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether programs in drivers answer where `other` has them answer.
+    #[must_use]
+    pub fn has_same_xdp(&self, other: &Self) -> bool {
+        let xdp = &self.serve.xdp;
+        *xdp == other.serve.xdp && (xdp.is_empty() || self.listen == other.listen)
+    }
+
     /// Reads the file at `path`, by its name an `ntpd.conf` (`*.conf`) or else TOML.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub struct Serve {
     /// Threads that serve; with `Some(0)` the engine's own does. `None`: [`DEFAULT_WORKERS`], with
     /// `chimed -d` 0.
     pub workers: Option<u16>,
+    /// Interfaces in whose drivers a program answers first.
+    pub xdp: Vec<String>,
     /// Who may ask; everybody if there is none. The longest prefix of these and of `deny` decides.
     pub allow: Vec<Prefix>,
     /// Who may not.
@@ -49,6 +51,7 @@ impl Default for Serve {
     fn default() -> Self {
         Self {
             workers: None,
+            xdp: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             monitoring: Vec::new(),

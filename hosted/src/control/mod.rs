@@ -17,7 +17,7 @@ pub(crate) use client::ask_within;
 pub use client::{ClientError, ask, follow};
 pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
-pub use serving::{ServerReport, Serving, TopClient};
+pub use serving::{ServerReport, Serving, TopClient, XdpReport};
 pub use wait::{Until, WaitError, wait};
 
 /// The version of requests and answers; another is refused.

@@ -75,7 +75,7 @@ mod tests {
             latency: vec![(8e-6, 3), (1.024e-5, 1), (i64::MAX as f64 / 1e9, 1)],
             clients: Vec::new(),
         };
-        let text = Serving { seconds: 1.0, workers: Vec::new(), total }.to_prometheus();
+        let text = Serving { seconds: 1.0, workers: Vec::new(), xdp: None, total }.to_prometheus();
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             lines,

@@ -13,6 +13,8 @@ pub struct Serving {
     pub seconds: f64,
     /// By each worker; empty if the engine's thread serves.
     pub workers: Vec<ServerReport>,
+    /// By programs in drivers, if there are any.
+    pub xdp: Option<XdpReport>,
     /// By all.
     pub total: ServerReport,
 }
@@ -45,6 +47,15 @@ pub struct ServerReport {
     pub latency: Vec<(f64, u64)>,
     /// Those that asked most; none without a limit of rate.
     pub clients: Vec<TopClient>,
+}
+
+/// What programs in drivers did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XdpReport {
+    /// Answers that left.
+    pub answered: u64,
+    /// Datagrams that they left to the others, which count them too, by reason.
+    pub passed: BTreeMap<String, u64>,
 }
 
 /// A client that asks often.
@@ -98,6 +109,12 @@ impl fmt::Display for Serving {
         let micros = |secs: Option<f64>| secs.map_or("-".into(), |s| format!("{:.1} us", s * 1e6));
         row("latency: half below", &|column| micros(column.latency_median))?;
         row("latency: 99 % below", &|column| micros(column.latency_p99))?;
+        if let Some(XdpReport { answered, passed }) = &self.xdp {
+            writeln!(f, "{:<24} {answered:>12}", "xdp: answered")?;
+            for (reason, count) in passed {
+                writeln!(f, "{:<24} {count:>12}", format!("xdp: passed: {reason}"))?;
+            }
+        }
         if !self.total.clients.is_empty() {
             writeln!(f, "{:<40} {:>12} {:>12}", "client", "requests", "refused")?;
         }

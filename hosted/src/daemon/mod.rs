@@ -42,7 +42,7 @@ use crate::phc::Hardware;
 use crate::process::link::Order;
 use crate::resolver::Resolver;
 use crate::sandbox::{Protection, SandboxError};
-use crate::serve::{self, Responder};
+use crate::serve::{self, Responder, Xdp};
 use crate::service::{Notice, ServiceManager};
 use crate::state;
 use crate::sys::fault::{Call, fault};
@@ -164,13 +164,14 @@ impl Daemon {
 
         let mut sockets = Sockets::new();
         let whole = serving::listen(config, &mut sockets, &log)?;
+        let xdp = Xdp::attach(config, serving::seed()?, &log);
         if config.peers() == 0 && config.local_stratum.is_none() {
             let hint = "no server, pool or local stratum is configured: there is nothing to do";
             log.message(Level::Warning, &hint);
         }
         confine(&log).map_err(DaemonError::Sandbox)?;
         let mut node = Node::new(engine, serve::idle(serving::seed()?), sockets, clock);
-        let serving = Serving::start(config, &mut node, whole)?;
+        let serving = Serving::start(config, &mut node, whole, xdp)?;
         Ok(Self {
             node,
             serving,
@@ -453,6 +454,7 @@ impl Daemon {
         let deadlines = [self.node.engine.next_deadline(), self.log.deadline()];
         let next = deadlines.into_iter().flatten().min();
         let left = next.map_or(longest, |deadline| deadline - now);
+        let left = self.serving.left().map_or(left, |until| until.min(left));
         let nanos = left.min(longest).max(Span::ZERO).as_nanos().unsigned_abs();
         PollTimeout::try_from(nanos.div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
     }

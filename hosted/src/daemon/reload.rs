@@ -141,6 +141,10 @@ impl Parts<'_> {
             warnings.push(message.to_owned());
             config.serve.workers = workers;
         }
+        if !self.config.has_same_xdp(&config) {
+            let message = "serve.xdp: the sockets answer alone until chimed is started again";
+            warnings.push(message.to_owned());
+        }
         if self.config.peers() == 0 && config.peers() > 0 && config.clock == ClockKind::Kernel {
             let message = "the kernel's clock is only watched until chimed is started again: there was \
                            no server or pool";

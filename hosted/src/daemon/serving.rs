@@ -13,11 +13,11 @@ use truechimer_core::units::Span;
 use super::status::counts;
 use super::{DaemonError, DaemonNode};
 use crate::config::Config;
-use crate::control::{ServerReport, Serving as Told};
+use crate::control::{ServerReport, Serving as Told, XdpReport};
 use crate::entropy::Urandom;
 use crate::log::Log;
 use crate::net::Sockets;
-use crate::serve::{self, Published, Report, Workers};
+use crate::serve::{self, Done, Published, Report, Workers, Xdp};
 
 /// Binds where time is to be served. An address that cannot be had is logged; whether all could.
 ///
@@ -69,6 +69,8 @@ pub(super) fn seed() -> Result<[u8; 32], DaemonError> {
 #[derive(Debug)]
 pub(super) struct Serving {
     workers: Option<Workers>,
+    /// Programs that answer before they are asked, if there are any.
+    xdp: Option<Xdp>,
     /// What those did who serve no longer.
     past: Report,
     /// What all had done, and each worker, when somebody asked last.
@@ -86,9 +88,10 @@ impl Serving {
         config: &Config,
         node: &mut DaemonNode,
         whole: bool,
+        xdp: Option<Xdp>,
     ) -> Result<Self, DaemonError> {
         let told = (HostInstant::now(), Counters::default(), Vec::new());
-        let mut serving = Self { workers: None, past: Report::default(), told, whole };
+        let mut serving = Self { workers: None, xdp, past: Report::default(), told, whole };
         serving.begin(config, node)?;
         Ok(serving)
     }
@@ -127,6 +130,14 @@ impl Serving {
             Some(workers) => workers.end().iter().for_each(|report| self.past.add(report)),
             None => self.past.add(&own(node)),
         }
+        match &mut self.xdp {
+            Some(xdp) if old.has_same_xdp(new) => xdp.configure(&new.serve, seed()?),
+            // There is no privilege any more by which others could be attached.
+            gone => {
+                let done = gone.take().map(|xdp| xdp.done());
+                self.past.counters.add(&done.unwrap_or_default().counters);
+            }
+        }
         node.socket.forget_latency();
         node.set_server(serve::idle(seed()?));
         let failures = bind(new, &mut node.socket);
@@ -138,15 +149,32 @@ impl Serving {
 
     /// Tells the workers what is served from now on.
     pub(super) fn publish(&mut self, node: &DaemonNode) {
-        if let Some(workers) = &mut self.workers {
-            workers.publish(&published(node));
+        if self.workers.is_none() && self.xdp.is_none() {
+            return;
         }
+        let published = published(node);
+        if let Some(workers) = &mut self.workers {
+            workers.publish(&published);
+        }
+        if let Some(xdp) = &mut self.xdp {
+            xdp.publish(&published);
+        }
+    }
+
+    /// How long there is until it is to be published again at the latest.
+    pub(super) fn left(&self) -> Option<Span> {
+        self.xdp.as_ref().map(Xdp::left)
+    }
+
+    fn done(&self) -> Option<Done> {
+        self.xdp.as_ref().map(Xdp::done)
     }
 
     /// What was counted so far.
     pub(super) fn counters(&mut self, node: &DaemonNode) -> Counters {
         let mut sum = self.past.counters;
         self.reports(node).iter().for_each(|report| sum.add(&report.counters));
+        sum.add(&self.done().unwrap_or_default().counters);
         sum
     }
 
@@ -155,6 +183,8 @@ impl Serving {
         let reports = self.reports(node);
         let mut total = self.past.clone();
         reports.iter().for_each(|report| total.add(report));
+        let done = self.done();
+        total.counters.add(&done.unwrap_or_default().counters);
         let now = HostInstant::now();
         let counters = reports.iter().map(|report| report.counters).collect();
         let told = (now, total.counters, counters);
@@ -166,6 +196,10 @@ impl Serving {
         Told {
             seconds,
             workers: workers.map(|(place, one)| told_of(one, &before(place), seconds)).collect(),
+            xdp: done.map(|Done { counters, passed }| XdpReport {
+                answered: counters.answered,
+                passed: counts(&Done::REASONS, &passed),
+            }),
             total: told_of(&total, &total_before, seconds),
         }
     }

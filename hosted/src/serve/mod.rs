@@ -1,4 +1,5 @@
-//! Serving time: by the engine's own thread, or by workers.
+//! Serving time: by the engine's own thread, or by workers; and by programs in the drivers of
+//! interfaces before either is asked ([`Xdp`]).
 //!
 //! A worker is a thread with a socket of its own at each address that time is served on; the
 //! kernel distributes clients over them by their addresses and ports (`SO_REUSEPORT`). It shares
@@ -22,12 +23,30 @@ mod seqlock;
 mod worker;
 #[cfg_attr(not(target_os = "linux"), path = "no_workers.rs")]
 mod workers;
+#[cfg_attr(not(target_os = "linux"), path = "no_xdp.rs")]
+mod xdp;
 
 use truechimer_core::server::{Client, ClientSet, Counters, Histogram, Server, StampSet};
 
 pub use self::published::{Line, Published, ServedClock};
 pub use self::workers::Workers;
+pub use self::xdp::Xdp;
 use crate::config::{RANGES, Serve};
+
+/// What programs in drivers did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// What they answered.
+    pub counters: Counters,
+    /// What they passed on because it was not plain, might be of the interleaved mode, or because
+    /// there was nothing to serve.
+    pub passed: [u64; 3],
+}
+
+impl Done {
+    /// What the reasons are called.
+    pub const REASONS: [&'static str; 3] = ["other", "interleaved", "unready"];
+}
 
 /// The core's server with tables on the heap.
 pub type Responder = Server<Box<[ClientSet]>, Box<[StampSet]>, RANGES>;

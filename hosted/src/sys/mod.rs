@@ -5,6 +5,8 @@
 #[cfg_attr(not(target_os = "linux"), path = "single.rs")]
 pub mod batch;
 #[cfg(target_os = "linux")]
+pub mod bpf;
+#[cfg(target_os = "linux")]
 mod capabilities;
 mod descriptors;
 pub(crate) mod fault;

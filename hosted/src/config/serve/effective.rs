@@ -9,10 +9,12 @@ use crate::config::effective::Row;
 
 impl Serve {
     pub(in crate::config) fn rows(&self) -> Vec<Row> {
-        let Self { workers, allow, deny, monitoring, clients, policy } = self;
+        let Self { workers, xdp, allow, deny, monitoring, clients, policy } = self;
         let Policy { interleaved, rate, kiss_one_in, max_error, beyond, orphan, smear } = policy;
         let mut rows: Vec<Row> = Vec::new();
         rows.extend(workers.map(|workers| ("workers", i64::from(workers).into())));
+        let interfaces = || xdp.iter().map(|name| name.as_str().into()).collect();
+        rows.extend((!xdp.is_empty()).then(|| ("xdp", Value::Array(interfaces()))));
         for (key, list) in [("allow", allow), ("deny", deny), ("monitoring", monitoring)] {
             // An empty list says what none says.
             rows.extend((!list.is_empty()).then(|| (key, prefixes(list))));

@@ -31,10 +31,15 @@ const BURST: RangeInclusive<u32> = 1..=1_000_000;
 const BITS_V4: RangeInclusive<u8> = 8..=32;
 const BITS_V6: RangeInclusive<u8> = 16..=128;
 
+/// Linux' IFNAMSIZ without the final zero.
+const MAX_INTERFACE: usize = 15;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(in crate::config) struct ServeTable {
     workers: WordOrNumber<i64>,
+    #[serde(default)]
+    xdp: Vec<Spanned<String>>,
     #[serde(default)]
     allow: Vec<Spanned<String>>,
     #[serde(default)]
@@ -113,6 +118,7 @@ impl Source {
         let kiss_one_in = self.in_range("kiss_one_in", &table.kiss_one_in, ONE_IN)?;
         Ok(Serve {
             workers: table.workers.as_ref().map(|workers| self.workers(workers)).transpose()?,
+            xdp: self.interfaces(table)?,
             monitoring: self.prefixes("monitoring", &table.monitoring, &[])?,
             clients: self.in_range("clients", &table.clients, CLIENTS)?.unwrap_or(default.clients),
             policy: Policy {
@@ -138,6 +144,41 @@ impl Source {
             allow,
             deny,
         })
+    }
+
+    /// Where a program answers, which knows nobody.
+    fn interfaces(&self, table: &ServeTable) -> Result<Vec<String>, ConfigError> {
+        let Some(first) = table.xdp.first() else { return Ok(Vec::new()) };
+        let first = first.span();
+        let is_limited = matches!(&table.rate, Some(rate) if self.rate(rate)?.is_some());
+        let contradictions = [
+            ("allow", !table.allow.is_empty()),
+            ("deny", !table.deny.is_empty()),
+            ("rate", is_limited),
+            ("smear", table.smear.is_some()),
+        ];
+        if let Some((key, _)) = contradictions.into_iter().find(|(_, is_there)| *is_there) {
+            let message = format_args!("xdp contradicts {key}: one of them is allowed");
+            return Err(self.error(first, message));
+        }
+        if !cfg!(target_os = "linux") {
+            return Err(self.error(first, "xdp: only on Linux a list that is not empty is allowed"));
+        }
+        let mut names: Vec<String> = Vec::new();
+        for name in &table.xdp {
+            let read = name.get_ref();
+            let message = if !is_interface(read) {
+                format!("xdp: {read:?} is not the name of an interface: 1 to {MAX_INTERFACE} \
+                         characters without spaces and slashes are allowed")
+            } else if names.contains(read) {
+                format!("xdp: {read:?} is listed already: once is allowed")
+            } else {
+                names.push(read.clone());
+                continue;
+            };
+            return Err(self.error(name.span(), message));
+        }
+        Ok(names)
     }
 
     fn workers(&self, given: &Spanned<Worded<i64>>) -> Result<u16, ConfigError> {
@@ -233,4 +274,9 @@ impl Source {
             self.error(word.span(), message)
         })
     }
+}
+
+fn is_interface(name: &str) -> bool {
+    let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+    (1..=MAX_INTERFACE).contains(&name.len()) && name.chars().all(is_allowed)
 }

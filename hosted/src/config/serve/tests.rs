@@ -29,6 +29,7 @@ fn every_key() {
     let prefix = |text: &str| text.parse::<Prefix>().unwrap();
     let expected = Serve {
         workers: Some(3),
+        xdp: Vec::new(),
         allow: vec![prefix("192.0.2.0/24"), prefix("2001:db8::/32")],
         deny: vec![prefix("192.0.2.7")],
         monitoring: vec![prefix("127.0.0.1")],

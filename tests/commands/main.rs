@@ -30,6 +30,7 @@ mod usage;
 mod waiting;
 mod watch;
 mod workers;
+mod xdp;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -171,6 +172,10 @@ fn main() -> Result<()> {
         trial("workers::ending", &[], workers::ending),
         trial("workers::reload", &[], workers::reload),
         trial("workers::address_taken", &[], workers::address_taken),
+        trial("xdp::answers", &[Need::Root, Need::Namespace], xdp::answers),
+        trial("xdp::generic", &[Need::Root, Need::Namespace], xdp::generic),
+        trial("xdp::reloaded", &[Need::Root, Need::Namespace], xdp::reloaded),
+        trial("xdp::nowhere", &[Need::Root, Need::Namespace], xdp::nowhere),
         trial("bench::of_chimed", &[], bench::of_chimed),
         trial("bench::open_loop", &[], bench::open_loop),
         trial("bench::interleaved", &[], bench::interleaved),

@@ -107,6 +107,15 @@ impl Chimed {
         Self::run(command, Mode::Separated(""), binaries::chimed()?, SOFTWARE, configuration)
     }
 
+    /// Starts it as several processes in the network of a namespace, by root of the machine.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_by_root_in(namespace: &Namespace, configuration: &str) -> Result<Self> {
+        let command = |program| namespace.command_of_root(program);
+        Self::run(command, Mode::Separated(USER), binaries::chimed()?, SOFTWARE, configuration)
+    }
+
     /// Starts it in a namespace.
     ///
     /// # Errors

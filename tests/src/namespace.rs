@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::process::Process;
+use crate::process::{Process, output};
 
 /// Runs what follows unless it has `CAP_SYS_TIME`, bit 25 of a mask, or could get it.
 const WITHOUT_SYS_TIME: &str = r#"
@@ -61,6 +61,28 @@ impl Namespace {
         command.args(["--map-root-user", "--net", "ip", "link", "set", "lo", "up"]);
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
+    }
+
+    /// Joins it to another by a cable, the ends of which are called [`CABLE`](Self::CABLE). Only root
+    /// can.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn join(&self, other: &Self) -> Result<()> {
+        let peer = other.anchor.id().to_string();
+        self.ip(&format!("link add {} type veth peer name {0} netns {peer}", Self::CABLE))?;
+        [self, other].iter().try_for_each(|end| end.ip(&format!("link set {} up", Self::CABLE)))
+    }
+
+    /// What the end of a cable is called.
+    pub const CABLE: &str = "cable";
+
+    /// Runs `ip` with such arguments in its network, as root of the machine.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn ip(&self, arguments: &str) -> Result<()> {
+        output(self.command_of_root("ip").args(arguments.split(' '))).map(drop)
     }
 
     /// A command that runs a program in it.

@@ -141,7 +141,7 @@ impl Parts<'_> {
             warnings.push(message.to_owned());
             config.serve.workers = workers;
         }
-        if !self.config.has_same_xdp(&config) {
+        if !self.config.has_same_xdp(config) {
             let message = "serve.xdp: the sockets answer alone until chimed is started again";
             warnings.push(message.to_owned());
         }

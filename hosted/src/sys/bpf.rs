@@ -225,9 +225,8 @@ pub fn attach(program: BorrowedFd<'_>, interface: u32, place: Place) -> Result<O
 /// expects there.
 unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> Result<OwnedFd, Errno> {
     // SAFETY: the kernel reads the attributes, of which it is told the size.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>()) };
     let descriptor = Errno::result(result)? as libc::c_int;
     // SAFETY: it is new, and close-on-exec as all that bpf(2) makes.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
@@ -243,6 +242,9 @@ impl From<LoadError> for io::Error {
 }
 
 /// What a program makes of a packet: its verdict, and what the packet is afterwards.
+///
+/// # Errors
+/// This process may not.
 #[cfg(test)]
 pub fn run(program: BorrowedFd<'_>, packet: &[u8]) -> Result<(u32, Vec<u8>), Errno> {
     const PROG_TEST_RUN: libc::c_int = 10;

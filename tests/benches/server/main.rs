@@ -3,9 +3,11 @@
 //! chronyd, ntpd-rs, chimed and a bare loop on a socket ([`bare`]) run at the same time on
 //! loopback, idle but for the one that `chimectl bench` loads; they are loaded in turn, round after
 //! round, so that what else the machine does concerns all of them. The medians of the rounds are
-//! printed. Then chimed is loaded with more than it can answer ([`overload`]).
+//! printed. Then chimed is loaded with more than it can answer ([`overload`]), and root sees what
+//! answers cost in the driver of an interface ([`cable`]).
 
 mod bare;
+mod cable;
 mod load;
 mod overload;
 mod subject;
@@ -44,6 +46,9 @@ struct Options {
     /// Is the bare loop, on that port.
     #[arg(long, hide = true)]
     bare: Option<u16>,
+    /// Only what answers cost in the driver of an interface.
+    #[arg(long)]
+    only_cable: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,6 +58,9 @@ fn main() -> Result<()> {
     let options = Options::parse();
     if let Some(port) = options.bare {
         return bare::serve(port);
+    }
+    if options.only_cable {
+        return cable::run(options.rounds, options.seconds);
     }
     let (subjects, workers) = start(&options)?;
     let seconds = options.seconds;
@@ -106,6 +114,10 @@ fn main() -> Result<()> {
     if options.overload > 0.0 && Need::Chronyd.is_met() {
         overload::run(options.overload, workers)?;
     }
+    if Need::Root.is_met() && Need::Namespace.is_met() {
+        return cable::run(options.rounds, options.seconds);
+    }
+    println!("in the driver of an interface only root can answer");
     Ok(())
 }
 
@@ -216,7 +228,10 @@ fn cost(rounds: &[Round]) -> f64 {
 }
 
 fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
-    let mut figures: Vec<_> = rounds.iter().map(figure).collect();
+    median_of(rounds.iter().map(figure).collect())
+}
+
+fn median_of(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

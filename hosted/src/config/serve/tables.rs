@@ -168,8 +168,10 @@ impl Source {
         for name in &table.xdp {
             let read = name.get_ref();
             let message = if !is_interface(read) {
-                format!("xdp: {read:?} is not the name of an interface: 1 to {MAX_INTERFACE} \
-                         characters without spaces and slashes are allowed")
+                format!(
+                    "xdp: {read:?} is not the name of an interface: 1 to {MAX_INTERFACE} \
+                         characters without spaces and slashes are allowed"
+                )
             } else if names.contains(read) {
                 format!("xdp: {read:?} is listed already: once is allowed")
             } else {

@@ -89,6 +89,17 @@ fn it_is_told_whole_or_in_brief() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn interfaces() {
+    let text = "xdp = [\"eth0\", \"br-lan.100\"]\nrate = \"off\"";
+    assert_eq!(parse(text).unwrap().xdp, ["eth0", "br-lan.100"]);
+    assert_eq!(parse("xdp = []\ndeny = [\"::1\"]").unwrap().xdp, [""; 0]);
+    let config = Config::parse(&format!("[serve]\n{text}\n"), "f").unwrap();
+    assert_eq!(config.to_toml(Detail::Brief), "[serve]\nxdp = [\"eth0\", \"br-lan.100\"]\n");
+    assert_eq!(Config::parse(&config.to_toml(Detail::Full), "f").unwrap(), config);
+}
+
+#[test]
 fn as_many_rules_as_are_allowed() {
     let rules = |count: usize| {
         let prefix = |rule: usize| format!("\"10.{}.{}.0/24\"", rule / 128, rule % 128 * 2);
@@ -125,6 +136,14 @@ fn what_is_wrong() {
             "allow = [\"::/8\"]\ndeny = [\"::/8\"]",
             "deny: \"::/8\" is listed already: once is allowed",
         ),
+        ("xdp = [\"eth0\", \"eth0\"]", "xdp: \"eth0\" is listed already: once is allowed"),
+        (
+            "xdp = [\"eth 0\"]",
+            "xdp: \"eth 0\" is not the name of an interface: 1 to 15 characters without spaces and slashes are allowed",
+        ),
+        ("xdp = [\"eth0\"]\ndeny = [\"::1\"]", "xdp contradicts deny: one of them is allowed"),
+        ("rate = {}\nxdp = [\"eth0\"]", "xdp contradicts rate: one of them is allowed"),
+        ("xdp = [\"eth0\"]\nsmear = {}", "xdp contradicts smear: one of them is allowed"),
         ("clients = 1", "clients = 1 is out of range: 64 to 16777216 are allowed"),
         ("rate = \"on\"", "rate = \"on\" is unknown: \"off\" or a table is allowed"),
         ("rate = 1", "invalid type: integer `1`, expected \"off\" or a table"),

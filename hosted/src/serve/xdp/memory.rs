@@ -71,11 +71,6 @@ pub(super) enum Count {
     Unready,
 }
 
-impl Count {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Version3, Self::Version4, Self::Other, Self::Interleaved, Self::Unready];
-}
-
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) memory: Memory,

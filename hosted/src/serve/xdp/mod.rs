@@ -51,7 +51,7 @@ pub struct Xdp {
     /// They are gone when these are closed.
     _links: Vec<OwnedFd>,
     /// Says what is served. It has no tables: nobody is remembered.
-    responder: Responder,
+    responder: Box<Responder>,
     interleaved: bool,
     /// When what was told last.
     told: Option<(Instant, Published)>,
@@ -74,11 +74,13 @@ impl Xdp {
         for name in names {
             match attach(&shared, name, &config.listen) {
                 Ok((link, place)) => {
-                    let place = match place {
-                        Place::Driver => "in the driver",
-                        Place::Generic => "behind the driver, which has no place for it,",
+                    let text = match place {
+                        Place::Driver => format!("a program in the driver of {name} answers"),
+                        Place::Generic => format!(
+                            "a program behind the driver of {name} answers: there is no place \
+                             for it in the driver"
+                        ),
                     };
-                    let text = format_args!("a program {place} of {name} answers");
                     log.message(Level::Info, &text);
                     links.push(link);
                 }
@@ -88,7 +90,7 @@ impl Xdp {
         let mut xdp = Self {
             shared,
             _links: links,
-            responder: super::idle(seed),
+            responder: Box::new(super::idle(seed)),
             interleaved: false,
             told: None,
         };
@@ -101,7 +103,7 @@ impl Xdp {
         self.interleaved = serve.policy.interleaved;
         let mut serve = serve.clone();
         serve.policy.interleaved = false;
-        self.responder = responder(&serve, seed);
+        *self.responder = responder(&serve, seed);
         self.told = None;
     }
 

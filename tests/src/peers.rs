@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub enum Need {
     Namespace,
     /// To be root.
     Root,
+    /// To be allowed to have the kernel run a program for each packet.
+    Bpf,
     /// A [`Guest`](crate::guest::Guest), on a machine that can run its programs.
     Guest,
 }
@@ -81,6 +84,7 @@ impl Need {
             }
             Self::Namespace => Namespace::is_available(),
             Self::Root => geteuid().is_root(),
+            Self::Bpf => may_load_programs(),
             Self::Guest => guest::is_available(),
         }
     }
@@ -90,7 +94,7 @@ impl Need {
     pub fn can_be_installed(self) -> bool {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
-            Self::Namespace | Self::SystemdAnalyze | Self::Root => false,
+            Self::Namespace | Self::SystemdAnalyze | Self::Root | Self::Bpf => false,
             Self::Guest => guest::RUNS_PROGRAMS,
             _ => true,
         }
@@ -118,6 +122,9 @@ impl fmt::Display for Need {
             Self::SystemdAnalyze => return f.write_str("this system has no systemd-analyze"),
             Self::Namespace => return f.write_str("this system allows no user namespaces"),
             Self::Root => return f.write_str("only root may try it"),
+            Self::Bpf => {
+                return f.write_str("only CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN may try it");
+            }
             Self::Guest if !self.can_be_installed() => {
                 return f.write_str("the guest takes programs for x86-64 Linux with glibc");
             }
@@ -125,6 +132,14 @@ impl fmt::Display for Need {
         };
         write!(f, "{name} not found; ./tests/run installs it")
     }
+}
+
+/// CAP_NET_ADMIN, CAP_PERFMON and CAP_BPF.
+fn may_load_programs() -> bool {
+    const ALL: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:\t"));
+    held.and_then(|held| u64::from_str_radix(held, 16).ok()).is_some_and(|held| held & ALL == ALL)
 }
 
 /// Where `tests/run` unpacks Debian's packages, each into a folder of its name.

@@ -35,7 +35,7 @@ const ON_EACH: [(&str, OnBoard); 12] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 17] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 18] = [
     ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
     ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
@@ -45,6 +45,7 @@ const VIRTUAL_TIME: [(&str, InVirtualTime); 17] = [
     ("a_name_is_looked_up", virtual_time::a_name_is_looked_up),
     ("dhcp_is_silent_for_a_minute", virtual_time::dhcp_is_silent_for_a_minute),
     ("its_log_is_this", virtual_time::its_log_is_this),
+    ("it_is_as_right_as_a_host", virtual_time::it_is_as_right_as_a_host),
     ("a_lease_is_renewed", virtual_time::a_lease_is_renewed),
     ("a_day_alone_is_bounded", virtual_time::a_day_alone_is_bounded),
     ("a_dead_server_is_left", servers::a_dead_server_is_left),

@@ -7,6 +7,7 @@ use truechimer_core::holdover::Record;
 use truechimer_core::units::{FreqOffset, Span};
 use truechimer_tests::board::lan::Lan;
 use truechimer_tests::board::{Query, Reply, Sample, Scene, VirtualBoard};
+use truechimer_tests::sim::{Link, Oscillator, Queueing, Random, Server, Stream, World};
 use truechimer_tests::{scratch, write};
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -123,6 +124,34 @@ pub fn noise_changes_nothing() -> Result<()> {
             ensure!(hour == 1 || worst(&samples, 0) < 200e-6, "{samples:?}");
         }
     }
+    Ok(())
+}
+
+/// With the same noise at the same interval the clock errs about as much as a host's in the simulator:
+/// each query waits as long in queues as the one of that number there.
+pub fn it_is_as_right_as_a_host() -> Result<()> {
+    const SEED: u64 = 6;
+    let settings = ["poll=6".to_owned(), format!("peer={SERVER}:123")];
+    let scene = Scene { delay: Span::from_millis(10), ..scene(leasing(86_400), 50) };
+    let frequency = scene.gain.as_ratio();
+    let queues = Link::new(0.0, Queueing::Exponential(100e-6));
+    let mut ways = [Stream::Up(0), Stream::Down(0)].map(|way| Random::new(SEED, way));
+    let mut board = VirtualBoard::start(scene, &settings)?;
+    let samples = board.run(6 * HOUR, |query| {
+        let waits = ways.each_mut().map(|way| queues.travel(0.0, way).sum());
+        vec![Reply::honest(query, waits.map(Span::from_secs_f64))]
+    })?;
+    let late = samples.iter().filter(|sample| sample.at >= Span::from_secs(HOUR));
+    let squares: Vec<f64> = late.map(|sample| sample.error * sample.error).collect();
+    let rms = (squares.iter().sum::<f64>() / squares.len() as f64).sqrt();
+
+    let server = Server::new(Link { delay: 10e-3, ..queues }).poll(6, 6);
+    let oscillator = Oscillator { frequency, ..Oscillator::default() };
+    let world = World::new(server).oscillator(oscillator).seed(SEED);
+    let hosted = world.duration(6.0 * HOUR as f64, HOUR as f64).run().rms;
+    eprintln!("{} samples: {rms:.8} s on the board, {hosted:.8} s on a host", squares.len());
+    ensure!(squares.len() > 250, "{samples:?}");
+    ensure!(rms < 1.3 * hosted, "{rms} s on the board, {hosted} s on a host");
     Ok(())
 }
 

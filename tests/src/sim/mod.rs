@@ -28,6 +28,7 @@ use truechimer_core::units::WallTime;
 pub use limits::Limits;
 pub use link::{Congestion, Link, Queueing, Reordering, Route};
 pub use oscillator::{Oscillator, Temperature};
+pub use random::{Random, Stream};
 pub use report::{Reading, Report};
 pub use server::{Fault, Misdeed, Server};
 pub use world::{Event, Happening, Network, Sleep, World};

@@ -47,7 +47,7 @@ pub fn details(peer: &Peer) -> Vec<(&'static str, String)> {
         ("sent by", format!("{} stamps", peer.transmit_stamps)),
         ("received by", format!("{} stamps", peer.stamps)),
         ("kernel stamps by", peer.stamps_by.clone()),
-        ("hardware stamps refused", peer.hardware_refused.to_string()),
+        ("refused of cards", format!("{} stamps", peer.hardware_refused)),
         ("used/sent", counts),
         ("dropped", if rejected.is_empty() { "none".into() } else { rejected }),
     ]

@@ -221,6 +221,7 @@ pub(crate) fn stamps() -> Result<()> {
             ("sent by", "kernel stamps"),
             ("received by", "kernel stamps"),
             ("kernel stamps by", "SO_TIMESTAMPING"),
+            ("refused of cards", "0 stamps"),
             ("standing", "selected"),
             ("dropped", "none"),
         ] {
@@ -228,6 +229,7 @@ pub(crate) fn stamps() -> Result<()> {
             ensure!(found.map(str::trim) == Some(expected), "{row} in\n{text}");
         }
         let json: Value = serde_json::from_str(&show(&chimed, &["sources", "-v", "--json"])?)?;
+        ensure!(json[0]["hardware_refused"] == 0, "{json}");
         ensure!(json[0]["transmit_stamps"] == "kernel", "{json}");
         ensure!(json[0]["stamps_by"] == "SO_TIMESTAMPING", "{json}");
     }

@@ -197,7 +197,8 @@ pub struct Peer {
     /// The option of its socket by which the kernel stamps: `SO_TIMESTAMPING`, `SO_TIMESTAMPNS`,
     /// `SO_TIMESTAMP` or `none`.
     pub stamps_by: String,
-    /// Stamps of a network card that the kernel's did not bear out, for which those were taken.
+    /// Stamps of a network card that the kernel's did not bear out, for which those were taken; since a
+    /// query could last not be sent.
     pub hardware_refused: u64,
     /// Queries that left.
     pub sent: u64,

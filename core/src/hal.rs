@@ -99,6 +99,40 @@ pub trait DatagramSocket {
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, Self::Error>;
 }
 
+impl<S: DatagramSocket> DatagramSocket for &mut S {
+    type Error = S::Error;
+
+    fn query(
+        &mut self,
+        peer: PeerId,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> nb::Result<RawStamp, S::Error> {
+        S::query(self, peer, to, datagram)
+    }
+
+    fn departed(&mut self) -> Option<(PeerId, RawStamp)> {
+        S::departed(self)
+    }
+
+    fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
+        S::served_at(self, peer)
+    }
+
+    fn reply(
+        &mut self,
+        listener: u16,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> nb::Result<(), S::Error> {
+        S::reply(self, listener, to, datagram)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, S::Error> {
+        S::receive(self, buffer)
+    }
+}
+
 /// A clock that can be disciplined: the parts of `ntp_adjtime` that the engine needs.
 pub trait AdjustableClock {
     /// Reads the counter and the clock together, for the engine looks for a millisecond between

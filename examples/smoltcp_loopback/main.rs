@@ -21,7 +21,9 @@ use truechimer_core::holdover::{Boot, Record, TimeStatus};
 use truechimer_core::units::{FreqOffset, Span, WallTime};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::{Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped};
+use truechimer_firmware::net::{
+    Addressing, Buffers, Ipv4, OTHER_SOCKETS, Stack, Unstamped, fork_seed,
+};
 use truechimer_firmware::rtc::{NoRtc, Start};
 use truechimer_firmware::store::NoStore;
 
@@ -87,11 +89,12 @@ fn host(port: Port, address: IpAddr, clock: Clock, config: &Config) -> anyhow::R
     let addressing = Addressing { hardware, ipv4: Ipv4::None, slaac: false, resolver: None };
     let sockets = Box::leak(Box::new([SocketStorage::EMPTY; PEERS + OTHER_SOCKETS]));
     let buffers = Box::leak(Box::new(Buffers::new()));
-    let seed = [port.end as u8; 32]; // a real one must be unpredictable
-    let mut stack = Stack::new(Unstamped(port), &addressing, sockets, buffers, clock, seed)
+    let [seed, ports] = fork_seed([port.end as u8; 32]); // a real one must be unpredictable
+    let mut stack = Stack::new(Unstamped(port), &addressing, sockets, buffers, clock, ports)
         .map_err(|_| anyhow!("too few sockets"))?;
     stack.interface.update_ip_addrs(|ours| ours.extend([address]));
     let boot = Boot { time: clock.now().wall, bound: None, status: TimeStatus::Floor };
     let start = Start { record: Record::default(), boot };
-    Ok(App::new(stack, None, None, &start, config))
+    let engine = Box::leak(Box::new(start.engine(clock, config, seed)));
+    Ok(App::new(engine, Box::leak(Box::new(stack)), None, None, &start, config))
 }

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use embedded_time::Clock;
 use heapless::{Deque, Vec};
 use truechimer_core::config::{Config, PeerConfig};
-use truechimer_core::event::{Event, Limiter};
+use truechimer_core::event::{ENGINE_KINDS, Event, Limiter};
 use truechimer_core::hal::{AdjustableClock, Rtc, Store};
 use truechimer_core::holdover::{KnownFrequency, Record};
 use truechimer_core::io::{Input, Output};
@@ -20,7 +20,7 @@ use truechimer_core::run::TimeOnly;
 #[cfg(feature = "server")]
 use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use truechimer_core::units::{FreqOffset, Instant};
-use truechimer_core::{Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
+use truechimer_core::{ALL_KINDS, Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
 
 use crate::clock::SystemClock;
 use crate::net::{self, Change, Driver, NewAddress, Stack};
@@ -28,7 +28,7 @@ use crate::rtc::{Keeper, News, Start};
 use crate::servers::{Candidate, NTP_PORT, Order, Servers};
 
 /// Events that one turn may bring; of more the newest are lost, and counted.
-const EVENTS: usize = 32;
+const EVENTS: usize = 16;
 
 /// Eight clients each that may ask in the interleaved mode at a time: 1,088 octets.
 #[cfg(feature = "server")]
@@ -39,6 +39,22 @@ const STAMP_SETS: usize = 8;
 type Responder = TimeOnly<Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>>;
 #[cfg(not(feature = "server"))]
 type Responder = Nobody;
+
+#[cfg(feature = "server")]
+fn responder(seed: [u8; 32]) -> Responder {
+    TimeOnly(Server::new(
+        &server::Config::default(),
+        AccessList::uniform(Access::Allow),
+        AccessList::uniform(Access::Deny),
+        [],
+        [StampSet::EMPTY; STAMP_SETS],
+        seed,
+    ))
+}
+#[cfg(not(feature = "server"))]
+const fn responder(_: [u8; 32]) -> Responder {
+    Nobody
+}
 
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +85,44 @@ where
 {
 }
 
-/// An NTP client of up to `PEERS` servers, and a server under the feature `server`.
+impl Start {
+    /// The engine of an [`App`] whose clock has [started](crate::rtc::start) so; `config` has its
+    /// word on the frequency only if none is known, and `seed` must be unpredictable to whoever can
+    /// send datagrams here. It is the largest part of an appliance, which only borrows it: nothing
+    /// large is moved then.
+    #[must_use]
+    pub fn engine<C: Clock<T: Into<u64>>, const PEERS: usize, const KINDS: usize>(
+        &self,
+        mut clock: &SystemClock<C>,
+        config: &Config,
+        seed: [u8; 32],
+    ) -> Engine<PEERS, KINDS> {
+        let KnownFrequency { frequency, deviation } = self.frequency(config);
+        // It can run at any rate.
+        let _ = clock.adjust(frequency, FreqOffset::ZERO);
+        let config = Config { frequency, frequency_deviation: deviation, ..*config };
+        Engine::new(&config, clock.now(), seed)
+    }
+
+    fn frequency(&self, config: &Config) -> KnownFrequency {
+        let about =
+            KnownFrequency { frequency: config.frequency, deviation: config.frequency_deviation };
+        self.record.state.frequency.map_or(about, KnownFrequency::at_start)
+    }
+}
+
+/// An NTP client of up to `PEERS` servers, and a server under the feature `server`. `KINDS` is the
+/// engine's.
 #[derive(Debug)]
-pub struct App<'a, D, C, R, S, const PEERS: usize> {
-    node: Node<Stack<'a, D, C, PEERS>, &'a SystemClock<C>, Responder, PEERS>,
+pub struct App<'a, D, C, R, S, const PEERS: usize, const KINDS: usize = ALL_KINDS> {
+    node: Node<
+        &'a mut Engine<PEERS, KINDS>,
+        &'a mut Stack<'a, D, C, PEERS>,
+        &'a SystemClock<C>,
+        Responder,
+        PEERS,
+        KINDS,
+    >,
     servers: Servers<PEERS>,
     /// How servers that DHCP names are asked.
     template: PeerConfig,
@@ -82,54 +132,38 @@ pub struct App<'a, D, C, R, S, const PEERS: usize> {
     /// It is not in the store yet.
     unsaved: bool,
     events: Deque<Event<'static>, EVENTS>,
-    limiter: Limiter,
+    limiter: Limiter<ENGINE_KINDS>,
     lost_events: u32,
     /// The last turn took something in, so there may be more.
     busy: bool,
 }
 
-impl<'a, D, C, R, S, const PEERS: usize> App<'a, D, C, R, S, PEERS>
+impl<'a, D, C, R, S, const PEERS: usize, const KINDS: usize> App<'a, D, C, R, S, PEERS, KINDS>
 where
     D: Driver,
     C: Clock<T: Into<u64>>,
     R: Rtc,
     S: Store,
 {
-    /// An appliance without peers, whose clock has [started](crate::rtc::start) so; `config` has its
-    /// word on the frequency only if none is known.
+    /// An appliance without peers, of the engine that [`Start::engine`] has made of the same `start`
+    /// and `config`.
     #[must_use]
     #[inline(never)]
     pub fn new(
-        mut stack: Stack<'a, D, C, PEERS>,
+        engine: &'a mut Engine<PEERS, KINDS>,
+        stack: &'a mut Stack<'a, D, C, PEERS>,
         rtc: Option<R>,
         store: Option<S>,
         start: &Start,
         config: &Config,
     ) -> Self {
-        let mut clock = stack.clock();
-        let about =
-            KnownFrequency { frequency: config.frequency, deviation: config.frequency_deviation };
-        let KnownFrequency { frequency, deviation } =
-            start.record.state.frequency.map_or(about, KnownFrequency::at_start);
-        // It can run at any rate.
-        let _ = AdjustableClock::adjust(&mut clock, frequency, FreqOffset::ZERO);
-        let config = Config { frequency, frequency_deviation: deviation, ..*config };
-        let seed = stack.fork_seed();
-        #[cfg(feature = "server")]
-        let server = TimeOnly(Server::new(
-            &server::Config::default(),
-            AccessList::uniform(Access::Allow),
-            AccessList::uniform(Access::Deny),
-            [],
-            [StampSet::EMPTY; STAMP_SETS],
-            stack.fork_seed(),
-        ));
-        #[cfg(not(feature = "server"))]
-        let server = Nobody;
+        let clock = stack.clock();
+        let server = responder(stack.fork_seed());
         let servers = Servers::new(stack.has_dhcp(), clock.mono());
-        // What is large is made in its place.
-        let mut app = Self {
-            node: Node::new(Engine::new(&config, clock.now(), seed), server, stack, clock),
+        engine.set_boot(start.boot.quality(clock.mono(), start.frequency(config).deviation));
+        clock.set_quality(engine.quality(clock.now()));
+        Self {
+            node: Node::new(engine, server, stack, clock),
             servers,
             template: PeerConfig::default(),
             rtc: rtc.map(|rtc| Keeper::new(rtc, start.record.rtc)),
@@ -140,10 +174,7 @@ where
             limiter: Limiter::default(),
             lost_events: 0,
             busy: false,
-        };
-        app.node.engine.set_boot(start.boot.quality(clock.mono(), deviation));
-        clock.set_quality(app.node.engine.quality(clock.now()));
-        app
+        }
     }
 
     /// Adds a peer that is always asked. If `config` has no address its `name` is looked up; else
@@ -213,18 +244,19 @@ where
     }
 
     /// The network, for its addresses and routes.
-    pub fn stack(&mut self) -> &mut Stack<'a, D, C, PEERS> {
-        &mut self.node.socket
+    pub const fn stack(&mut self) -> &mut Stack<'a, D, C, PEERS> {
+        self.node.socket
     }
 
     /// What can be seen of the engine.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot<'_> {
+    pub fn snapshot(&self) -> Snapshot<'_, KINDS> {
         self.node.engine.snapshot(self.node.clock.now())
     }
 
     /// Logs the state of the clock and of each peer, as somebody at a serial line wants to see it.
     #[cfg(feature = "defmt")]
+    #[inline(never)]
     pub fn log_status(&self) {
         crate::log::status(&self.snapshot(), &self.node.clock.read());
     }
@@ -280,6 +312,7 @@ where
     }
 
     /// Does what follows from what the network has come to know, and says whether it was anything.
+    #[inline(never)]
     fn follow_network(&mut self) -> bool {
         let mut news = false;
         while let Some(change) = self.node.socket.change() {
@@ -332,6 +365,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn keep_rtc(&mut self) -> Result<(), Error<R::Error, S::Error>> {
         let clock = self.node.clock;
         let quality = self.node.engine.quality(clock.now());
@@ -346,6 +380,7 @@ where
         Ok(())
     }
 
+    #[inline(never)]
     fn save(&mut self) -> Result<(), Error<R::Error, S::Error>> {
         let Some(store) = self.store.as_mut().filter(|_| self.unsaved) else { return Ok(()) };
         if let Some(rtc) = &self.rtc {

@@ -17,7 +17,7 @@ pub(crate) fn event(event: &Event<'_>) {
 }
 
 /// Logs what is known: a line of the clock, and one of each peer.
-pub(crate) fn status(snapshot: &Snapshot<'_>, reading: &Reading) {
+pub(crate) fn status<const KINDS: usize>(snapshot: &Snapshot<'_, KINDS>, reading: &Reading) {
     let bound = reading.bound.map(|bound| bound.as_nanos() / 1_000);
     defmt::info!(
         "status: time {=i64}.{=u32:09} s, within {} us, {}, stratum {=u8}, frequency {=f64} ppm",

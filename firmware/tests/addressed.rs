@@ -96,8 +96,10 @@ impl Bed {
         let stack = Stack::new(port, &addressing, storage, buffers, clock, [9; 32]).unwrap();
         let rtc = Seconds::new(&world, Span::from_secs(-1_000_000), FreqOffset::ZERO);
         let start = Start::without_rtc(clock, Record::default());
-        let mut host =
-            App::new(stack, Some(rtc), Some(Memory::default()), &start, &Config::default());
+        let config = Config::default();
+        let engine = Box::leak(Box::new(start.engine(clock, &config, [8; 32])));
+        let (stack, store) = (Box::leak(Box::new(stack)), Some(Memory::default()));
+        let mut host = App::new(engine, stack, Some(rtc), store, &start, &config);
         host.ask_named_as(&peer(None));
         Self {
             world,

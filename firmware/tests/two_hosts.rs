@@ -46,15 +46,16 @@ fn host(world: &Shared, end: usize, clock: HostClock, past: Past, config: &Confi
     let storage = Vec::leak((0..places).map(|_| SocketStorage::EMPTY).collect());
     let buffers = Box::leak(Box::new(Buffers::new()));
     let seed = [end as u8; 32];
-    let mut stack =
-        Stack::new(Unstamped(port), &addressing, storage, buffers, clock, seed).unwrap();
+    let stack = Stack::new(Unstamped(port), &addressing, storage, buffers, clock, seed).unwrap();
+    let stack = Box::leak(Box::new(stack));
     stack.interface.update_ip_addrs(|addresses| {
         let [v4, v6] = ADDRESSES[end];
         addresses.push(IpCidr::new(v4.into(), 24)).unwrap();
         addresses.push(IpCidr::new(v6.into(), 64)).unwrap();
     });
     let Past { rtc, store, start } = past;
-    App::new(stack, rtc, store, &start, config)
+    let engine = Box::leak(Box::new(start.engine(clock, config, [2 + end as u8; 32])));
+    App::new(engine, stack, rtc, store, &start, config)
 }
 
 /// What was found at boot.

@@ -178,7 +178,7 @@ fn handle_replies() -> Result<()> {
     Ok(())
 }
 
-fn advance(node: &mut Node<Socket, Clock, Deaf, PEERS>, to: Instant) {
+fn advance(node: &mut Node<Engine<PEERS>, Socket, Clock, Deaf, PEERS>, to: Instant) {
     let to = to.max(node.clock.counter);
     node.clock.counter = to;
     node.socket.counter = to;

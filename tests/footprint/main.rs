@@ -17,10 +17,10 @@ const LIMITS: [(&str, u64, u64, u64, u64, usize); 4] = [
     ("engine", 116_500, 12_700, 8_200, 3_725_000, 1),
 ];
 
-/// The most that the appliance may take: octets of flash, of static RAM and of stack, and places that
-/// may panic.
-const APPLIANCE: [(Variant, u64, u64, u64, usize); 2] =
-    [(VARIANTS[0], 136_000, 10_800, 60_000, 80), (VARIANTS[1], 170_000, 12_500, 74_000, 160)];
+/// The most that the appliance may take: octets of flash, of RAM with its stack, and places that may
+/// panic.
+const APPLIANCE: [(Variant, u64, u64, usize); 2] =
+    [(VARIANTS[0], 131_000, 24 * 1024, 80), (VARIANTS[1], 164_500, 32 * 1024, 160)];
 
 /// Whose code may panic as far as the compiler can see, built for size, and why it does not.
 const PANICS: [(&str, &str); 9] = [
@@ -62,12 +62,12 @@ fn is_within_limits(hard_float: bool) -> Result<()> {
 }
 
 fn appliance_is_within_limits(
-    (variant, flash, statics, stack, places): (Variant, u64, u64, u64, usize),
+    (variant, flash, ram, places): (Variant, u64, u64, usize),
 ) -> Result<()> {
     let figures = appliance::measure(variant)?;
     eprintln!("{figures:#?}");
     let Figures { flash: f, statics: r, stack: s, .. } = figures;
-    ensure!(f <= flash && r <= statics && s <= stack, "{figures:?}");
+    ensure!(f <= flash && r + s <= ram, "{figures:?}");
     ensure!(f > 0 && r > 0 && s > 0, "{figures:?}");
     for name in figures.panics.keys() {
         ensure!(PANICS.iter().any(|(known, _)| known == name), "{name} may panic: {figures:?}");

@@ -119,7 +119,7 @@ struct Tally {
 struct Day {
     time: Time,
     counter: Counter,
-    node: Node<Wire, Clock, Deaf, PEERS>,
+    node: Node<Engine<PEERS>, Wire, Clock, Deaf, PEERS>,
     responders: Vec<Responder>,
     link: Link,
     random: Random,

@@ -28,7 +28,7 @@ use self::sync::Sync;
 use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::config::Config;
 use crate::discipline::Discipline;
-use crate::estimate::Verdict;
+use crate::estimate::{ALL_KINDS, Verdict};
 use crate::event::{Event, NotSyncedReason};
 use crate::holdover::{Keep, KnownFrequency, Quality};
 use crate::io::{Input, Output, Request, Stamp};
@@ -49,11 +49,13 @@ const STAGGER: Span = Span::from_millis(100);
 
 /// An NTP client and the state of the clock that it disciplines, for up to `PEERS` peers.
 ///
+/// Of each peer, `KINDS` kinds of noise are reckoned with ([`Estimator`](crate::Estimator)).
+///
 /// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
 /// returns what is to be done.
 #[derive(Debug)]
-pub struct Engine<const PEERS: usize> {
-    peers: Vec<Associate, PEERS>,
+pub struct Engine<const PEERS: usize, const KINDS: usize = ALL_KINDS> {
+    peers: Vec<Associate<KINDS>, PEERS>,
     /// So many peers were removed, modulo what ids can tell apart.
     generation: u16,
     selection: Selection<PEERS>,
@@ -74,9 +76,9 @@ pub struct Engine<const PEERS: usize> {
 }
 
 #[derive(Debug)]
-struct Associate {
+struct Associate<const KINDS: usize> {
     id: PeerId,
-    peer: Peer,
+    peer: Peer<KINDS>,
     /// What the last selection made of it, if it was a candidate.
     standing: Standing,
     sent: Stamp,
@@ -98,7 +100,7 @@ impl Iterator for Outputs<'_> {
     }
 }
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     /// An engine without peers. `seed` must be unpredictable to whoever can send datagrams here.
     #[must_use]
     #[inline(never)]
@@ -197,15 +199,15 @@ impl<const PEERS: usize> Engine<PEERS> {
         self.sync.system(now, offset, doubtful, leap)
     }
 
-    fn associate(&self, id: PeerId) -> Option<&Associate> {
+    fn associate(&self, id: PeerId) -> Option<&Associate<KINDS>> {
         self.peers.iter().find(|associate| associate.id == id)
     }
 
-    fn associate_mut(&mut self, id: PeerId) -> Option<&mut Associate> {
+    fn associate_mut(&mut self, id: PeerId) -> Option<&mut Associate<KINDS>> {
         self.peers.iter_mut().find(|associate| associate.id == id)
     }
 
-    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+    fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer<KINDS>> {
         self.associate_mut(id).map(|associate| &mut associate.peer)
     }
 

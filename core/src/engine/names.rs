@@ -36,7 +36,7 @@ impl Left {
     }
 }
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     pub(super) fn handle_resolved(&mut self, now: Now, id: PeerId, found: &[SocketAddr]) {
         let others = self.peers.iter().filter(|one| one.id != id);
         let taken: Vec<SocketAddr, PEERS> = others.filter_map(|one| one.peer.address()).collect();
@@ -60,7 +60,7 @@ impl<const PEERS: usize> Engine<PEERS> {
     pub(super) fn take_address(&mut self, now: Now, id: PeerId) {
         let Some(peer) = self.peer_mut(id).filter(|peer| !peer.is_pool()) else { return };
         let Some(address) = peer.address() else { return };
-        let is_there = |one: &&mut Associate| {
+        let is_there = |one: &&mut Associate<KINDS>| {
             one.id != id && one.peer.is_pool() && one.peer.address() == Some(address)
         };
         let Some(Associate { id, peer, .. }) = self.peers.iter_mut().find(is_there) else { return };

@@ -20,7 +20,7 @@ enum Rank {
 }
 
 /// None if it is to follow this host, or another orphan.
-fn rank(peer: &Peer, orphan_stratum: u8) -> Option<Rank> {
+fn rank<const KINDS: usize>(peer: &Peer<KINDS>, orphan_stratum: u8) -> Option<Rank> {
     let stratum = peer.remote?.header.stratum;
     if stratum < orphan_stratum {
         return Some(Rank::Source);
@@ -30,12 +30,12 @@ fn rank(peer: &Peer, orphan_stratum: u8) -> Option<Rank> {
     precedes.then_some(Rank::Orphan(its.to_bytes()))
 }
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     /// Leaves one orphan of those that come before this host, if nobody else is there.
     pub(super) fn sort_out_orphans(&mut self, candidates: &mut Vec<Candidate, PEERS>) {
         let Some(stratum) = self.orphan_stratum else { return };
         let rank = |candidate: &Candidate| {
-            let its = |one: &&super::Associate| slot::<PEERS>(one.id) == candidate.index;
+            let its = |one: &&super::Associate<KINDS>| slot::<PEERS>(one.id) == candidate.index;
             rank(&self.peers.iter().find(its)?.peer, stratum)
         };
         let first = candidates.iter().filter_map(rank).min();

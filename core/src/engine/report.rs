@@ -36,11 +36,15 @@ impl Report {
     }
 
     /// Starts a report if it is time for one.
-    pub(super) fn consider(&mut self, now: Instant, peers: &[Associate]) {
+    pub(super) fn consider<const KINDS: usize>(
+        &mut self,
+        now: Instant,
+        peers: &[Associate<KINDS>],
+    ) {
         if self.last.is_some_and(|last| now - last < INTERVAL) {
             return;
         }
-        let count = |condition: fn(&Peer) -> bool| {
+        let count = |condition: fn(&Peer<KINDS>) -> bool| {
             peers.iter().filter(|associate| condition(&associate.peer)).count()
         };
         let reachable = count(|peer| peer.trust.reach() != 0);

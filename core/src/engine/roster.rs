@@ -16,7 +16,7 @@ use crate::units::Now;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyPeers;
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     /// Adds a peer, which is asked at once, or a little later if others were just added.
     ///
     /// # Errors
@@ -50,13 +50,14 @@ impl<const PEERS: usize> Engine<PEERS> {
     /// it stays believed, ever less, until another source has spoken.
     pub fn remove_peer(&mut self, id: PeerId) {
         let Some(place) = self.peers.iter().position(|one| one.id == id) else { return };
-        let Associate { peer, .. } = self.peers.remove(place);
+        let was_valid = self.peers.get(place).is_some_and(|one| one.peer.trust.is_valid());
+        self.peers.retain(|one| one.id != id);
         let generations = (1_usize << 16).checked_div(PEERS).unwrap_or_default();
         self.generation =
             (usize::from(self.generation) + 1).checked_rem(generations).unwrap_or(0) as u16;
         self.selection.remove(slot::<PEERS>(id));
         self.report.removed(place);
-        if peer.trust.is_valid() {
+        if was_valid {
             self.count_valid();
         }
     }

@@ -6,7 +6,7 @@ use super::steer::candidate;
 use super::{Associate, Engine};
 use crate::clock::LeapSource;
 use crate::config::{DisciplineMode, SelectOptions};
-use crate::estimate::Estimate;
+use crate::estimate::{ALL_KINDS, Estimate};
 use crate::holdover::Quality;
 use crate::io::Stamp;
 use crate::peer::{Counters, PeerId, Remote};
@@ -16,8 +16,8 @@ use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
 /// An engine at one moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Snapshot<'a> {
-    peers: &'a [Associate],
+pub struct Snapshot<'a, const KINDS: usize = ALL_KINDS> {
+    peers: &'a [Associate<KINDS>],
     /// Free-running.
     time: WallTime,
     /// What is told to clients.
@@ -52,10 +52,10 @@ pub struct Snapshot<'a> {
     pub likely_error: Option<Span>,
 }
 
-impl<'a> Snapshot<'a> {
+impl<'a, const KINDS: usize> Snapshot<'a, KINDS> {
     /// The peers in the order in which they were added.
     #[must_use]
-    pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a> {
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a, KINDS> {
         let time = self.time;
         self.peers.iter().map(move |associate| PeerSnapshot::new(associate, time))
     }
@@ -97,7 +97,7 @@ pub struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    fn new(associate: &Associate, time: WallTime) -> Self {
+    fn new<const KINDS: usize>(associate: &Associate<KINDS>, time: WallTime) -> Self {
         let &Associate { id, ref peer, standing, sent, received, .. } = associate;
         Self {
             id,
@@ -119,10 +119,10 @@ impl PeerSnapshot {
     }
 }
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     /// What can be seen of it.
     #[must_use]
-    pub fn snapshot(&self, now: Now) -> Snapshot<'_> {
+    pub fn snapshot(&self, now: Now) -> Snapshot<'_, KINDS> {
         let offset = self.discipline.offset(now.wall);
         let known = offset.filter(|_| !self.discipline.is_doubtful_at(now));
         Snapshot {

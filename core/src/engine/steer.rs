@@ -15,9 +15,11 @@ use crate::units::{FreqOffset, Now, WallTime};
 /// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
 const SETTLED_AFTER: u64 = 8;
 
-impl<const PEERS: usize> Engine<PEERS> {
+impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
     /// Asks all valid peers, of which one has a new sample, what the time is, and sets the clock by
     /// what they agree on.
+    // Its stack is not needed while its caller does other things.
+    #[inline(never)]
     pub(super) fn steer(&mut self, now: Now, sampled: PeerId, local: WallTime) {
         let time = self.discipline.free_run(local);
         let mut candidates: Vec<Candidate, PEERS> = Vec::new();
@@ -34,7 +36,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
         self.sort_out_orphans(&mut candidates);
         // The first correction may be a step, and who answers first is not therefore right.
-        let waiting = |one: &Associate| {
+        let waiting = |one: &Associate<KINDS>| {
             one.peer.is_undecided() || one.unconfirmed && one.peer.is_expected_to_answer()
         };
         if self.discipline.is_unsettled() && self.peers.iter().any(waiting) {
@@ -56,7 +58,7 @@ impl<const PEERS: usize> Engine<PEERS> {
         }
         let Some(consensus) = consensus else { return };
         self.count_announcements();
-        let followed = |one: &&Associate| slot::<PEERS>(one.id) == consensus.selected.index;
+        let followed = |one: &&Associate<KINDS>| slot::<PEERS>(one.id) == consensus.selected.index;
         let Some(Associate { peer, .. }) = self.peers.iter().find(followed) else { return };
         let before = self.discipline.frequency();
         let interval = peer.poll.interval();
@@ -174,7 +176,11 @@ const fn is_of_use(standing: Standing) -> bool {
 }
 
 /// The claim of a peer, or why it is not to be heard.
-pub(super) fn candidate(peer: &Peer, index: usize, time: WallTime) -> Result<Candidate, Standing> {
+pub(super) fn candidate<const KINDS: usize>(
+    peer: &Peer<KINDS>,
+    index: usize,
+    time: WallTime,
+) -> Result<Candidate, Standing> {
     if let Some(standing) = peer.disqualification() {
         return Err(standing);
     }

@@ -101,7 +101,12 @@ impl Sync {
     }
 
     /// The clock follows `consensus`, of which `peer` is the selected one.
-    pub(super) fn follow(&mut self, now: Now, consensus: &Consensus, peer: &Peer) {
+    pub(super) fn follow<const KINDS: usize>(
+        &mut self,
+        now: Now,
+        consensus: &Consensus,
+        peer: &Peer<KINDS>,
+    ) {
         let (Some(remote), Some(estimate), Some(address)) =
             (&peer.remote, peer.estimator.estimate(), peer.address())
         else {

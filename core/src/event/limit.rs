@@ -11,7 +11,9 @@ use super::Event;
 use crate::units::{Instant, Span};
 
 /// Kinds of events that are limited.
-const KINDS: usize = 24;
+pub const ALL_KINDS: usize = 24;
+/// Kinds of those that an [`Engine`](crate::Engine) and its [`Node`](crate::run::Node) bring about.
+pub const ENGINE_KINDS: usize = 6;
 /// Of all kinds together: all that can happen to a full table of peers at once, and ten a minute.
 const ALL: Rate = Rate { burst: 256, every: Span::from_secs(6) };
 /// Of what happens to a peer: that many lose the network at once, or find it again.
@@ -19,9 +21,10 @@ const OF_PEERS: Rate = Rate { burst: 64, every: Span::from_secs(60) };
 /// Of what one datagram or connection is enough for.
 const OF_DATAGRAMS: Rate = Rate { burst: 8, every: Span::from_secs(60) };
 
-/// Holds back what the network brings about too often.
+/// Holds back what the network brings about too often, with a place for each of `KINDS` kinds: all, or
+/// fewer where only an engine brings them about. What there is no place for does not pass.
 #[derive(Debug, Clone, Default)]
-pub struct Limiter {
+pub struct Limiter<const KINDS: usize = ALL_KINDS> {
     all: Bucket,
     kinds: LinearMap<&'static str, Kind, KINDS>,
 }
@@ -44,13 +47,12 @@ impl Kind {
     }
 }
 
-impl Limiter {
+impl<const KINDS: usize> Limiter<KINDS> {
     /// Whether an event is to be logged now, and counts it if it is not.
     pub fn admit(&mut self, event: &Event<'_>, now: Instant) -> bool {
         let Some(rate) = rate(event) else { return true };
         let name = event.name();
         if !self.kinds.contains_key(&name) {
-            // There is a place for each kind.
             let _ = self.kinds.insert(name, Kind { rate, ..Kind::default() });
         }
         let Some(kind) = self.kinds.get_mut(&name) else { return false };

@@ -12,7 +12,7 @@ mod log;
 mod tests;
 
 pub use level::{Level, Profile};
-pub use limit::Limiter;
+pub use limit::{ENGINE_KINDS, Limiter};
 pub use log::{Line, Log, MAX_TEXT};
 
 use core::fmt;

@@ -96,7 +96,7 @@ impl Remote {
 }
 
 #[derive(Debug)]
-pub struct Peer {
+pub struct Peer<const KINDS: usize> {
     pool: bool,
     addresses: Addresses,
     /// Answers in a row that were of no use.
@@ -112,7 +112,7 @@ pub struct Peer {
     last_transmit: NtpTimestamp,
     pub trust: Trust,
     pub poll: Poll,
-    pub estimator: Estimator,
+    pub estimator: Estimator<KINDS>,
     correctness: Option<Correctness>,
     pub remote: Option<Remote>,
     pub counters: Counters,
@@ -147,7 +147,7 @@ pub enum Received {
     Measured { exchange: Exchange, change: Option<Change> },
 }
 
-impl Peer {
+impl<const KINDS: usize> Peer<KINDS> {
     /// A peer that asks for the first time at `first_query`, for a clock whose frequency is about
     /// `frequency`, with `packets` as in [`Config`](crate::config::Config).
     pub fn new(

@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 
 use crate::clock::{ClockCommand, ClockReply};
 use crate::engine::Engine;
+use crate::estimate::ALL_KINDS;
 use crate::event::Event;
 use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
@@ -19,8 +20,6 @@ pub use self::responder::{Nobody, Responder, TimeOnly};
 
 /// Datagrams taken in one turn, so that a flood does not hold up the timers.
 const BATCH: usize = 32;
-/// No packet that is used or answered is longer; what fills this was cut off and is dropped.
-const BUFFER: usize = 1024;
 
 /// Turns after a step in which queries of others are not answered: what was waiting then is taken
 /// in the first or, if the shell had not looked yet, in the second.
@@ -28,9 +27,9 @@ const STALE_TURNS: u8 = 2;
 
 /// An engine and a [`Server`](crate::server::Server), or [`Nobody`], bound to sockets and a clock.
 #[derive(Debug)]
-pub struct Node<S, C, V, const PEERS: usize> {
-    /// Decides.
-    pub engine: Engine<PEERS>,
+pub struct Node<E, S, C, V, const PEERS: usize, const KINDS: usize = ALL_KINDS> {
+    /// Decides: an [`Engine`], or a reference to one, which is large.
+    pub engine: E,
     /// Answers others.
     pub server: V,
     /// Sends and receives.
@@ -46,14 +45,15 @@ pub struct Node<S, C, V, const PEERS: usize> {
     stale_turns: u8,
 }
 
-impl<S, C, V, const PEERS: usize> Node<S, C, V, PEERS>
+impl<E, S, C, V, const PEERS: usize, const KINDS: usize> Node<E, S, C, V, PEERS, KINDS>
 where
+    E: core::borrow::BorrowMut<Engine<PEERS, KINDS>>,
     S: DatagramSocket,
     C: AdjustableClock,
     V: Responder,
 {
     /// Binds them.
-    pub const fn new(engine: Engine<PEERS>, server: V, socket: S, clock: C) -> Self {
+    pub const fn new(engine: E, server: V, socket: S, clock: C) -> Self {
         Self { engine, server, socket, clock, outdated: true, steps: 0, stale_turns: 0 }
     }
 
@@ -85,20 +85,20 @@ where
     /// Tells the engine of something that the loop does not know of.
     pub fn input(&mut self, input: Input<'_>, sink: &mut impl FnMut(Output)) {
         // What comes of it is taken from the queue by `drain`.
-        let _ = self.engine.handle(self.clock.now(), input);
+        let _ = self.engine.borrow_mut().handle(self.clock.now(), input);
         self.drain(sink);
     }
 
     fn receive(&mut self, sink: &mut impl FnMut(Output)) -> nb::Result<(), S::Error> {
-        let mut buffer = [0; BUFFER];
+        let mut buffer = V::EMPTY;
         for taken in 0..BATCH {
-            let received = self.socket.receive(&mut buffer);
+            let received = self.socket.receive(buffer.as_mut());
             while let Some((peer, stamp)) = self.socket.departed() {
                 let input = self.sent(peer, stamp);
                 self.input(input, sink);
             }
             match received {
-                Ok(received) => self.dispatch(received, &buffer, sink),
+                Ok(received) => self.dispatch(received, buffer.as_ref(), sink),
                 Err(error) => {
                     self.stale_turns = self.stale_turns.saturating_sub(1);
                     return if taken > 0 { Ok(()) } else { Err(error) };
@@ -108,14 +108,9 @@ where
         Ok(())
     }
 
-    fn dispatch(
-        &mut self,
-        received: Received,
-        buffer: &[u8; BUFFER],
-        sink: &mut impl FnMut(Output),
-    ) {
+    fn dispatch(&mut self, received: Received, buffer: &[u8], sink: &mut impl FnMut(Output)) {
         // What fills the buffer was cut off: nothing of it is a packet.
-        let bytes = buffer.get(..received.len).filter(|bytes| bytes.len() < BUFFER);
+        let bytes = buffer.get(..received.len).filter(|bytes| bytes.len() < buffer.len());
         let bytes = bytes.unwrap_or_default();
         let stamp = self.clock.stamp(received.stamp);
         match received.channel {
@@ -141,7 +136,7 @@ where
 
     fn update_server(&mut self) {
         let now = self.clock.now();
-        self.server.update(&self.engine, now);
+        self.server.update(self.engine.borrow(), now);
         self.outdated = false;
     }
 
@@ -149,12 +144,13 @@ where
     fn fire(&mut self, sink: &mut impl FnMut(Output)) {
         for done in 0..2 * PEERS + BATCH {
             let now = self.clock.now();
-            let due = self.engine.next_deadline().is_some_and(|deadline| deadline <= now.mono);
+            let due =
+                self.engine.borrow().next_deadline().is_some_and(|deadline| deadline <= now.mono);
             // Once in any case: the engine looks whether somebody else moved the clock.
             if done > 0 && !due {
                 break;
             }
-            let _ = self.engine.handle(now, Input::Timeout);
+            let _ = self.engine.borrow_mut().handle(now, Input::Timeout);
             self.drain(sink);
         }
     }
@@ -162,18 +158,18 @@ where
     /// Does what the engine has ordered outside of a turn: when peers were removed.
     pub fn drain(&mut self, sink: &mut impl FnMut(Output)) {
         self.outdated = true;
-        while let Some(output) = self.engine.outputs().next() {
+        while let Some(output) = self.engine.borrow_mut().outputs().next() {
             match output {
                 Output::Transmit { peer, to, bytes } => {
                     let input = self.transmit(peer, to, &bytes);
-                    let _ = self.engine.handle(self.clock.now(), input);
+                    let _ = self.engine.borrow_mut().handle(self.clock.now(), input);
                 }
                 Output::Clock(command) => {
                     let reply = self.command(command);
                     if let Some((from, to)) = self.clock.take_found() {
                         sink(Output::Event(Event::FrequencyChanged { from, to }));
                     }
-                    let _ = self.engine.handle(self.clock.now(), Input::Clock(reply));
+                    let _ = self.engine.borrow_mut().handle(self.clock.now(), Input::Clock(reply));
                 }
                 other => sink(other),
             }

@@ -7,10 +7,26 @@ use crate::hal::{AdjustableClock, DatagramSocket, Received};
 use crate::server::{Answer, ClientSet, Refusal, Server, StampSet};
 use crate::units::{Now, WallTime};
 
+/// No message that is answered is as long ...
+const QUERY: usize = 1024;
+/// ... nor a query for the time that has no more than 160 octets of extension fields and MAC.
+const TIME_QUERY: usize = 256;
+/// No reply that is used is as long: queries have no extension fields, so replies have none.
+const REPLY: usize = 128;
+
 /// A [`Server`], one for [`TimeOnly`], or [`Nobody`].
 pub trait Responder {
+    /// What holds a datagram: one that fills it was cut off and is dropped.
+    type Datagram: AsRef<[u8]> + AsMut<[u8]>;
+    /// An empty one.
+    const EMPTY: Self::Datagram;
+
     /// The engine has changed, or time has passed.
-    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now);
+    fn update<const PEERS: usize, const KINDS: usize>(
+        &mut self,
+        engine: &Engine<PEERS, KINDS>,
+        now: Now,
+    );
 
     /// Answers the datagram `bytes` that came to `listener` at `at`.
     ///
@@ -38,7 +54,14 @@ where
     C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
     S: AsMut<[StampSet]>,
 {
-    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now) {
+    type Datagram = [u8; QUERY];
+    const EMPTY: Self::Datagram = [0; QUERY];
+
+    fn update<const PEERS: usize, const KINDS: usize>(
+        &mut self,
+        engine: &Engine<PEERS, KINDS>,
+        now: Now,
+    ) {
         Self::update(self, &engine.system(now), now);
     }
 
@@ -82,7 +105,14 @@ where
     C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
     S: AsMut<[StampSet]>,
 {
-    fn update<const PEERS: usize>(&mut self, engine: &Engine<PEERS>, now: Now) {
+    type Datagram = [u8; TIME_QUERY];
+    const EMPTY: Self::Datagram = [0; TIME_QUERY];
+
+    fn update<const PEERS: usize, const KINDS: usize>(
+        &mut self,
+        engine: &Engine<PEERS, KINDS>,
+        now: Now,
+    ) {
         self.0.update(&engine.system(now), now);
     }
 
@@ -135,7 +165,11 @@ fn reply<C, S, const RULES: usize>(
 pub struct Nobody;
 
 impl Responder for Nobody {
-    fn update<const PEERS: usize>(&mut self, _: &Engine<PEERS>, _: Now) {}
+    type Datagram = [u8; REPLY];
+    const EMPTY: Self::Datagram = [0; REPLY];
+
+    fn update<const PEERS: usize, const KINDS: usize>(&mut self, _: &Engine<PEERS, KINDS>, _: Now) {
+    }
 
     fn respond(
         &mut self,

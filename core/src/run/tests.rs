@@ -155,7 +155,7 @@ impl AdjustableClock for Clock {
     }
 }
 
-type TestNode = Node<End, Clock, TestServer, 4>;
+type TestNode = Node<Engine<4>, End, Clock, TestServer, 4>;
 type TestServer = Server<[ClientSet; 1], [StampSet; 1], 1>;
 
 fn node(

@@ -161,6 +161,15 @@ enum Departure {
     Left(Instant),
 }
 
+/// Two seeds of one: who knows one of them knows nothing of the other.
+#[must_use]
+pub fn fork_seed(seed: [u8; 32]) -> [[u8; 32]; 2] {
+    let mut rng = ChaCha8Rng::from_seed(seed);
+    let mut fork = [[0; 32]; 2];
+    fork.iter_mut().for_each(|seed| rng.fill_bytes(seed));
+    fork
+}
+
 impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
     /// Opens the sockets, `PEERS` + [`OTHER_SOCKETS`] of them, in `storage`. `seed` must be
     /// unpredictable to whoever can send datagrams here.
@@ -443,6 +452,7 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         Ok(())
     }
 
+    #[inline(never)]
     fn receive(&mut self, buffer: &mut [u8]) -> nb::Result<Received, Error> {
         self.backlog = false;
         self.look_at_link();

@@ -7,15 +7,17 @@ use super::LISTENERS;
 use super::dhcp::Message;
 use super::names::Question;
 
-/// A longer datagram is dropped when it comes: no packet that is used or answered is.
-const LONGEST: usize = 1024;
+/// Longer datagrams are dropped when they come: no reply that is used is as long, ...
+const REPLY: usize = 128;
+/// ... nor a query of the time.
+const QUERY: usize = 256;
 
 /// The buffers of all sockets, for the caller to place; a `static` will do. A socket holds one
 /// datagram each way, as frames are polled in one at a time.
 #[derive(Debug)]
 pub struct Buffers<const PEERS: usize> {
-    pub(super) peers: [Buffer; PEERS],
-    pub(super) listeners: [Buffer; LISTENERS],
+    pub(super) peers: [Buffer<REPLY>; PEERS],
+    pub(super) listeners: [Buffer<QUERY>; LISTENERS],
     pub(super) lease: Message,
     pub(super) question: Question,
 }
@@ -40,14 +42,14 @@ impl<const PEERS: usize> Default for Buffers<PEERS> {
 }
 
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(super) struct Buffer<const LONGEST: usize> {
     received_meta: [udp::PacketMetadata; 1],
     received: [u8; LONGEST],
     sent_meta: [udp::PacketMetadata; 1],
     sent: [u8; Header::LEN],
 }
 
-impl Buffer {
+impl<const LONGEST: usize> Buffer<LONGEST> {
     const EMPTY: Self = Self {
         received_meta: [udp::PacketMetadata::EMPTY],
         received: [0; LONGEST],

@@ -95,7 +95,7 @@ pub enum DaemonError {
 
 type Peers = Engine<MAX_PEERS>;
 /// The engine's thread: what is not of the workers.
-pub type DaemonNode = Node<Sockets, HostClock, Responder, MAX_PEERS>;
+pub type DaemonNode = Node<Engine<MAX_PEERS>, Sockets, HostClock, Responder, MAX_PEERS>;
 
 /// A running daemon. However it ends, the clock is left at its frequency, without a slew.
 #[derive(Debug)]

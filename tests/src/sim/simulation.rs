@@ -56,7 +56,7 @@ struct Simulation<'a> {
     world: &'a World,
     time: Time,
     counter: Counter,
-    node: Node<Socket, Clock, Deaf, MAX_SERVERS>,
+    node: Node<Engine<MAX_SERVERS>, Socket, Clock, Deaf, MAX_SERVERS>,
     /// When the engine wants to be called, by the counter.
     deadline: Option<Instant>,
     far: Vec<Far>,

@@ -6,7 +6,7 @@ use embedded_time::Clock;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{EthernetAddress, IpAddress};
-use static_cell::StaticCell;
+use truechimer_core::Engine;
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::hal::{Rtc, Store};
 use truechimer_core::holdover::Record;
@@ -14,16 +14,14 @@ use truechimer_core::units::{Instant, Span};
 use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{
-    Addressing, Buffers, Driver, Ipv4, OTHER_SOCKETS, Stack, TooFewSockets,
+    Addressing, Buffers, Driver, Ipv4, OTHER_SOCKETS, Stack, TooFewSockets, fork_seed,
 };
 use truechimer_firmware::rtc::{self, Start};
 
 /// Servers that are asked, at most.
 pub const PEERS: usize = 4;
-
-// Filled at run time: what they begin with is not in the flash.
-static SOCKETS: StaticCell<[SocketStorage<'static>; PEERS + OTHER_SOCKETS]> = StaticCell::new();
-static BUFFERS: StaticCell<Buffers<PEERS>> = StaticCell::new();
+/// Kinds of noise that are reckoned with: the two most useful ones.
+const KINDS: usize = 2;
 
 /// What somebody decided who installed it.
 pub struct Settings {
@@ -52,6 +50,7 @@ pub struct Board<D, C: 'static, R, S> {
 }
 
 /// Starts the clock from what is stored and the real-time clock.
+#[inline(never)]
 pub fn boot<C, R, S>(clock: &SystemClock<C>, rtc: &mut R, store: Option<&mut S>) -> Start
 where
     C: Clock<T: Into<u64>>,
@@ -92,10 +91,15 @@ where
             slaac: true,
             resolver: settings.resolver,
         };
-        let sockets = SOCKETS.init([SocketStorage::EMPTY; PEERS + OTHER_SOCKETS]);
-        let buffers = BUFFERS.init_with(Buffers::new);
-        let stack = Stack::new(device, &addressing, sockets, buffers, clock, seed)?;
-        let mut app = App::new(stack, Some(rtc), store, start, &Config::default());
+        // Here for good: nothing large is moved.
+        let mut sockets = [SocketStorage::EMPTY; PEERS + OTHER_SOCKETS];
+        let mut buffers = Buffers::<PEERS>::new();
+        let config = Config::default();
+        let [seed, ports] = fork_seed(seed);
+        let mut engine: Engine<PEERS, KINDS> = start.engine(clock, &config, seed);
+        let (sockets, buffers) = (&mut sockets, &mut buffers);
+        let mut stack = Stack::new(device, &addressing, sockets, buffers, clock, ports)?;
+        let mut app = App::new(&mut engine, &mut stack, Some(rtc), store, start, &config);
         for (name, peer) in &settings.peers {
             if app.add_peer(name, peer).is_err() {
                 defmt::warn!("too many peers");

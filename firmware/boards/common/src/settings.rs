@@ -27,6 +27,7 @@ pub struct Product {
 
 impl Product {
     /// To be read once.
+    #[inline(never)]
     pub fn read() -> Self {
         let settings =
             Settings { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new(), fallback: Vec::new() };

@@ -64,8 +64,9 @@ const PHY: u32 = 1 << 11;
 const BSR: u32 = 1 << 6;
 const LINK: u32 = 1 << 2;
 
-/// The longest frame, without its check sequence.
-const FRAME: usize = 1514;
+/// The longest frame, without its check sequence: Ethernet's; or, where there is only IPv4, one of a
+/// DHCP message that every host takes (RFC 2131 §2), behind headers of 82 octets at most.
+const FRAME: usize = if cfg!(feature = "ipv6") { 1514 } else { 658 };
 const CHECK_SEQUENCE: usize = 4;
 /// Arrivals that are remembered; of more that wait the time is unknown.
 const ARRIVALS: usize = 8;

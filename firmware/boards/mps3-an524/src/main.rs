@@ -31,17 +31,17 @@ fn main() -> ! {
     logger::start(uart::put);
     Counter::start();
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let Product { settings, mut store, .. } = Product::read();
+    let mut product = Product::read();
     let mut rtc = EdgeSearch::new(seconds(), &CLOCK);
-    let start = boot(&CLOCK, &mut rtc, store.as_mut());
+    let start = boot(&CLOCK, &mut rtc, product.store.as_mut());
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };
     for irq in [ALARM_IRQ, TYPED_IRQ, ETHERNET_IRQ] {
         // SAFETY: the handlers are there, and what they share is behind critical sections.
         unsafe { NVIC::unmask(Irq(irq)) };
     }
-    let (clock, hardware) = (&CLOCK, HARDWARE);
+    let (clock, hardware, store) = (&CLOCK, HARDWARE, product.store);
     let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: uart::typed };
-    let Err(_) = board.run(&start, &settings);
+    let Err(_) = board.run(&start, &product.settings);
     stop("too few sockets")
 }
 

@@ -43,15 +43,15 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
         stop("a counter of another frequency");
     }
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let Product { settings, mut store, .. } = Product::read();
+    let mut product = Product::read();
     let mut rtc = EdgeSearch::new(Pl031(RTC), &CLOCK);
-    let start = boot(&CLOCK, &mut rtc, store.as_mut());
+    let start = boot(&CLOCK, &mut rtc, product.store.as_mut());
     let Some((device, irq)) = Network::start(&CLOCK) else { stop("no Ethernet controller") };
     interrupts::enable(&[ALARM_IRQ, TYPED_IRQ, irq]);
     let hardware = device.hardware();
-    let clock = &CLOCK;
+    let (clock, store) = (&CLOCK, product.store);
     let board = Board { clock, device, hardware, rtc, store, seed, wait, typed: || UART.typed() };
-    let Err(_) = board.run(&start, &settings);
+    let Err(_) = board.run(&start, &product.settings);
     stop("too few sockets")
 }
 

@@ -67,6 +67,7 @@ pub mod event;
 pub mod hal;
 pub mod holdover;
 pub mod io;
+mod maths;
 mod peer;
 pub mod run;
 mod select;

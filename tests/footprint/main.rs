@@ -14,13 +14,13 @@ const LIMITS: [(&str, u64, u64, u64, u64, usize); 4] = [
     ("estimator20", 32_700, 1_460, 6_300, 1_063_000, 0),
     ("estimator8", 32_000, 860, 3_760, 410_000, 0),
     ("clock", 7_100, 280, 920, 1_450, 0),
-    ("engine", 116_500, 12_700, 8_200, 3_725_000, 1),
+    ("engine", 116_500, 12_700, 7_100, 3_725_000, 1),
 ];
 
 /// The most that the appliance may take: octets of flash, of RAM with its stack, and places that may
 /// panic.
 const APPLIANCE: [(Variant, u64, u64, usize); 2] =
-    [(VARIANTS[0], 131_000, 24 * 1024, 80), (VARIANTS[1], 164_500, 32 * 1024, 160)];
+    [(VARIANTS[0], 125_000, 24 * 1024, 80), (VARIANTS[1], 159_000, 32 * 1024, 160)];
 
 /// Whose code may panic as far as the compiler can see, built for size, and why it does not.
 const PANICS: [(&str, &str); 9] = [
@@ -28,11 +28,11 @@ const PANICS: [(&str, &str); 9] = [
     ("chacha20", "blocks of a constant length"),
     ("core/src", "places among the filters of a kind, which `from_fn` and `zip` bound"),
     ("critical-section", "arrivals of frames, borrowed where no interrupt comes"),
-    ("firmware/boards", "memory that is taken once, at the start"),
     ("firmware/src", "sockets that were added, at the start"),
     ("heapless", "places that were looked up just before"),
     ("rand_core", "as chacha20"),
     ("smoltcp", "fields of packets whose length it has looked at, and sockets by their handles"),
+    ("static_cell", "memory that is taken once, at the start"),
 ];
 
 fn main() {

@@ -348,7 +348,7 @@ impl Discipline {
 
 /// The power of two seconds next to an interval.
 fn log2_secs(interval: Span) -> i8 {
-    libm::round(libm::log2(interval.as_secs_f64())) as i8
+    libm::round(libm::log(interval.as_secs_f64()) / core::f64::consts::LN_2) as i8
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use crate::clock::ClockStatus;
 use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM, drift_bound};
+use crate::maths::power;
 use crate::peer::Peer;
 use crate::select::Consensus;
 use crate::system::SystemState;
@@ -60,7 +61,7 @@ struct Lately(f64);
 
 impl Lately {
     fn take(&mut self, figure: f64) {
-        self.0 = figure.max(self.0 * libm::pow(figure / self.0, 1.0 / LATELY));
+        self.0 = figure.max(self.0 * power(figure / self.0, 1.0 / LATELY));
     }
 }
 

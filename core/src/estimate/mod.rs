@@ -151,8 +151,8 @@ impl<const KINDS: usize> Estimator<KINDS> {
                 }
                 // There is room, for a full buffer becomes a bank.
                 let _ = samples.push(sample);
-                if let Ok(samples) = samples.clone().into_array() {
-                    self.run(&samples);
+                if samples.is_full() {
+                    self.run();
                 }
                 Verdict::Taken
             }
@@ -166,10 +166,14 @@ impl<const KINDS: usize> Estimator<KINDS> {
         }
     }
 
-    /// Judges from now on. A call of its own, for its stack is then needed at no other time.
+    /// Judges from now on, by as many samples as that takes.
+    // A call of its own, for its stack is then needed at no other time.
     #[inline(never)]
-    fn run(&mut self, samples: &[Sample; START]) {
-        self.stage = Stage::Running(Bank::new(samples, self.prior));
+    fn run(&mut self) {
+        let Stage::Start(samples) = &self.stage else { return };
+        if let Ok(samples) = samples.as_slice().try_into() {
+            self.stage = Stage::Running(Bank::new(samples, self.prior));
+        }
     }
 
     /// Forgets all but the frequency, and begins anew with a sample.

@@ -50,8 +50,7 @@ impl Kind {
 impl<const KINDS: usize> Limiter<KINDS> {
     /// Whether an event is to be logged now, and counts it if it is not.
     pub fn admit(&mut self, event: &Event<'_>, now: Instant) -> bool {
-        let Some(rate) = rate(event) else { return true };
-        let name = event.name();
+        let Some((name, rate)) = limit(event) else { return true };
         if !self.kinds.contains_key(&name) {
             let _ = self.kinds.insert(name, Kind { rate, ..Kind::default() });
         }
@@ -114,31 +113,22 @@ impl Bucket {
     }
 }
 
-/// What limits an event that others can cause.
-const fn rate(event: &Event<'_>) -> Option<Rate> {
-    match event {
-        Event::NotSynced { .. }
-        | Event::NegativeDelay { .. }
-        | Event::PeerValid { .. }
-        | Event::PeerInvalid { .. }
-        | Event::PeersValid { .. }
-        | Event::SetsockoptLowdelay
-        | Event::ClientQuerySocket
-        | Event::Sendto
-        | Event::ShortSend { .. } => Some(OF_PEERS),
-        Event::MalformedPacket { .. }
-        | Event::Recvmsg { .. }
-        | Event::RecvmsgPacket { .. }
-        | Event::RecvmsgControlData { .. }
-        | Event::RecvmsgControlFormat { .. }
-        | Event::Recvfrom { .. }
-        | Event::HostDnsInvalidPeer
-        | Event::HostDnsAddressKnown
-        | Event::ControlAccept
-        | Event::ControlAcceptCalloc
-        | Event::ControlCloseNotFound { .. }
-        | Event::ControlDispatchNotFound { .. } => Some(OF_DATAGRAMS),
-        _ => None,
+/// The name of an event that others can cause, and what limits it: no names of others are needed.
+const fn limit(event: &Event<'_>) -> Option<(&'static str, Rate)> {
+    macro_rules! limits {
+        ($($rate:ident: $($variant:ident),+;)+) => {
+            match event {
+                $($(Event::$variant { .. } => Some((stringify!($variant), $rate)),)+)+
+                _ => None,
+            }
+        };
+    }
+    limits! {
+        OF_PEERS: NotSynced, NegativeDelay, PeerValid, PeerInvalid, PeersValid, SetsockoptLowdelay,
+            ClientQuerySocket, Sendto, ShortSend;
+        OF_DATAGRAMS: MalformedPacket, Recvmsg, RecvmsgPacket, RecvmsgControlData,
+            RecvmsgControlFormat, Recvfrom, HostDnsInvalidPeer, HostDnsAddressKnown, ControlAccept,
+            ControlAcceptCalloc, ControlCloseNotFound, ControlDispatchNotFound;
     }
 }
 

@@ -7,6 +7,7 @@ use chacha20::rand_core::Rng;
 
 use crate::config::{DEFAULT_MAX_POLL, MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
 use crate::estimate::{Estimate, Verdict};
+use crate::maths::power;
 use crate::units::{Instant, Span};
 
 /// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
@@ -252,7 +253,7 @@ impl Poll {
 /// spoil the offset, divided by the samples wanted in it.
 fn worthwhile(estimate: &Estimate, packets: f64) -> Span {
     let memory = estimate.offset_deviation / estimate.frequency_deviation;
-    let growth = libm::pow(estimate.offset_deviation / 1e-6, SAMPLES_GROWTH);
+    let growth = power(estimate.offset_deviation / 1e-6, SAMPLES_GROWTH);
     let samples = (SAMPLES_AT_MICROSECOND * growth).clamp(SAMPLES_RANGE.0, SAMPLES_RANGE.1);
     Span::from_secs_f64(memory / (samples * packets))
 }

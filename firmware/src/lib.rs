@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A main loop loads what was stored ([`store`]), starts the clock from that and the real-time clock
-//! ([`rtc::start`]), makes a [`net::Stack`]
-//! and an [`App`] of it, adds peers, and then calls [`App::poll`] until it would block, sleeping
+//! ([`rtc::start`]), makes a [`net::Stack`], an engine ([`rtc::Start::engine`])
+//! and an [`App`] that borrows both, adds peers, and then calls [`App::poll`] until it would block, sleeping
 //! until [`App::poll_at`] or the device's interrupt. `boards/common` has such a loop.
 //! What a board brings: a device ([`net::Driver`]), a counter (`embedded_time::Clock`), a
 //! real-time clock ([`rtc::SecondCounter`], or `hal::Rtc` itself) and entropy.

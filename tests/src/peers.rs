@@ -362,7 +362,7 @@ pub fn follow_with_ntpd(namespace: &Namespace, server: &str, own: &str) -> Resul
     let drift = directory.path().join("drift");
     let _ntpd = Process::start(command.args(["-n", "-c", &file, "-f"]).arg(drift))?;
     wait_for("NTPsec's choice", Duration::from_secs(60), || {
-        let text = std::fs::read_to_string(directory.path().join("peerstats")).unwrap_or_default();
+        let text = fs::read_to_string(directory.path().join("peerstats")).unwrap_or_default();
         // Day, second, address, status word in hexadecimal, offset, delay, dispersion, jitter.
         let last = text.lines().last().map(|line| line.split(' ').collect::<Vec<_>>());
         let Some([_, _, _, status, offset, ..]) = last.as_deref() else { return Ok(None) };

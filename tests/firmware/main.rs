@@ -35,7 +35,7 @@ const ON_EACH: [(&str, OnBoard); 12] = [
 ];
 
 /// What is the library's and not a board's, in virtual time.
-const VIRTUAL_TIME: [(&str, InVirtualTime); 18] = [
+const VIRTUAL_TIME: [(&str, InVirtualTime); 19] = [
     ("the_rtc_on_a_bus_has_the_time", virtual_time::the_rtc_on_a_bus_has_the_time),
     ("the_rtc_on_a_bus_is_set", virtual_time::the_rtc_on_a_bus_is_set),
     ("a_fast_counter_is_learnt", virtual_time::a_fast_counter_is_learnt),
@@ -52,6 +52,7 @@ const VIRTUAL_TIME: [(&str, InVirtualTime); 18] = [
     ("kisses_are_heeded", servers::kisses_are_heeded),
     ("a_leap_second_is_inserted", servers::a_leap_second_is_inserted),
     ("the_first_correct_time_is_soon", start::the_first_correct_time_is_soon),
+    ("a_turn_takes_so_much", start::a_turn_takes_so_much),
     ("a_day_without_power_is_bridged", reboot::a_day_without_power_is_bridged),
     ("a_cold_day_stays_within_the_bound", reboot::a_cold_day_stays_within_the_bound),
 ];

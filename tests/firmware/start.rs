@@ -53,3 +53,23 @@ pub fn the_first_correct_time_is_soon() -> Result<()> {
     ensure!(agreed.at - link.at < Span::from_secs(10), "{link:?}, {agreed:?}");
     Ok(())
 }
+
+/// What a turn of the main loop and a reading of the clock take, in instructions: the longest turn is
+/// that in which an answer comes and all filters of a server take it in.
+pub fn a_turn_takes_so_much() -> Result<()> {
+    let scene = Scene { lan: leasing(86_400), ..Scene::default() };
+    let mut board = VirtualBoard::start(scene, &[format!("peer={SERVER}:123")])?;
+    board.run(HOUR, |query| vec![Reply::honest(query, [Span::ZERO; 2])])?;
+    let [idle, longest, reading] = board.told.last().context("no frame")?.instructions;
+    eprintln!(
+        "instructions: {idle} of an idle poll, {longest} of the longest, {reading} of a reading"
+    );
+    for (name, taken, most) in [
+        ("idle poll", idle, 27_500),
+        ("longest poll", longest, 5_000_000),
+        ("reading", reading, 1_300),
+    ] {
+        ensure!((1..=most).contains(&taken), "{taken} instructions of {name}, at most {most}");
+    }
+    Ok(())
+}

@@ -27,7 +27,9 @@ use crate::{free_port, scratch};
 const LIMIT: Duration = Duration::from_secs(30);
 const MARK: &[u8; 8] = b"lockstep";
 /// What is behind a frame.
-const REPORT: usize = 40;
+const REPORT: usize = 64;
+/// What an instruction takes, ns.
+const INSTRUCTION: i64 = 16;
 /// Who asks the board for its time.
 const OBSERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
 const NTP_PORT: u16 = 123;
@@ -138,6 +140,9 @@ pub struct Told {
     pub bound: Option<Span>,
     /// Where it has its time from, as `TimeStatus` names it.
     pub status: String,
+    /// Instructions of the last poll that took nothing in and sent nothing, of the longest, and of
+    /// reading the clock.
+    pub instructions: [i64; 3],
 }
 
 /// A running board. Dropping it ends the emulator.
@@ -272,7 +277,8 @@ impl VirtualBoard {
     /// Takes what is behind a frame, and returns what the counter showed.
     fn hear(&mut self, report: &[u8]) -> Result<Span> {
         let fields = report.strip_prefix(MARK).context("a frame without a report")?;
-        let [counter, time, bound, status] = *fields.as_chunks::<8>().0 else {
+        let [counter, time, bound, status, idle, longest, reading] = *fields.as_chunks::<8>().0
+        else {
             bail!("a report of {} octets", report.len());
         };
         let [counter, time, bound] =
@@ -281,7 +287,9 @@ impl VirtualBoard {
         let error = (WallTime::UNIX_EPOCH + time) - self.scene.utc(at);
         let bound = (bound >= Span::ZERO).then_some(bound);
         let status = String::from_utf8_lossy(&status).trim_end_matches('\0').to_owned();
-        let told = Told { at, error, bound, status };
+        let instructions =
+            [idle, longest, reading].map(|nanos| i64::from_be_bytes(nanos) / INSTRUCTION);
+        let told = Told { at, error, bound, status, instructions };
         ensure!(bound.is_none_or(|bound| error.abs() <= bound), "{told:?}");
         self.told.push(told);
         Ok(counter)

@@ -20,7 +20,7 @@ use crate::host::File;
 /// Before the counter's reading of eight octets in nanoseconds, big-endian.
 const MARK: [u8; 8] = *b"lockstep";
 const TRAILER: usize = 16;
-const REPORT: usize = 40;
+const REPORT: usize = 64;
 /// The longest frame.
 const FRAME: usize = 700;
 /// Frames that are held.
@@ -71,20 +71,73 @@ pub fn due() -> Instant {
     critical_section::with(|cs| DUE.borrow(cs).get())
 }
 
-/// Behind the mark counter and clock, in nanoseconds, the clock's bound, all ones without one, and
-/// its status in a word.
+/// Behind the mark counter and clock, in nanoseconds, the clock's bound, all ones without one, its
+/// status in a word, and what took how long: the last poll that took nothing in and sent nothing, the
+/// longest, and a reading of the clock.
 fn report<C: Clock<T: Into<u64>>>(clock: &SystemClock<C>) -> (Instant, [u8; REPORT]) {
     let now = clock.now();
     let reading = clock.read();
     let time = now.wall.unix_secs() * 1_000_000_000 + i64::from(now.wall.subsec_nanos());
     let bound = reading.bound.map_or(-1, Span::as_nanos);
+    let costs = critical_section::with(|cs| COSTS.borrow(cs).get());
+    let before = clock.mono();
+    core::hint::black_box(clock.now());
+    let reading_took = clock.mono() - before;
     let words = [now.mono.as_nanos().cast_signed(), time, bound].map(i64::to_be_bytes);
+    let costs = [costs.idle, costs.longest, reading_took].map(|cost| cost.as_nanos().to_be_bytes());
     let mut report = [0; REPORT];
-    let fields = [&MARK, &words[0], &words[1], &words[2], reading.status.name().as_bytes()];
+    let status = reading.status.name().as_bytes();
+    let fields = [&MARK, &words[0], &words[1], &words[2], status, &costs[0], &costs[1], &costs[2]];
     for (place, field) in report.chunks_mut(8).zip(fields) {
         place.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
     }
     (now.mono, report)
+}
+
+/// What polls took.
+#[derive(Clone, Copy)]
+struct Costs {
+    /// The last that took nothing in and sent nothing.
+    idle: Span,
+    /// The longest of all.
+    longest: Span,
+    /// Frames taken in and sent.
+    taken: u32,
+    sent: u32,
+}
+
+static COSTS: Mutex<Cell<Costs>> =
+    Mutex::new(Cell::new(Costs { idle: Span::ZERO, longest: Span::ZERO, taken: 0, sent: 0 }));
+
+fn change_costs(change: impl FnOnce(&mut Costs)) -> Costs {
+    critical_section::with(|cs| {
+        let mut costs = COSTS.borrow(cs).get();
+        change(&mut costs);
+        COSTS.borrow(cs).set(costs);
+        costs
+    })
+}
+
+/// Times a poll.
+pub struct Meter {
+    before: Costs,
+    at: Instant,
+}
+
+impl Meter {
+    pub fn start<C: Clock<T: Into<u64>>>(clock: &SystemClock<C>) -> Self {
+        Self { before: change_costs(|_| ()), at: clock.mono() }
+    }
+
+    pub fn stop<C: Clock<T: Into<u64>>>(self, clock: &SystemClock<C>) {
+        let took = clock.mono() - self.at;
+        change_costs(|costs| {
+            if (costs.taken, costs.sent) == (self.before.taken, self.before.sent) {
+                costs.idle = took;
+            }
+            costs.longest = costs.longest.max(took);
+        });
+    }
 }
 
 pub struct Lockstep<D, C: 'static> {
@@ -149,6 +202,7 @@ impl<D: Driver, C: Clock<T: Into<u64>>> Device for Lockstep<D, C> {
         let (due, frame) = self.held.pop_front()?;
         self.current = frame;
         self.arrived = Some(due);
+        change_costs(|costs| costs.taken += 1);
         self.hold();
         let Self { device, clock, current, departed, .. } = self;
         let token = device.transmit(at)?;
@@ -209,6 +263,7 @@ impl<T: phy::TxToken, C: Clock<T: Into<u64>>> phy::TxToken for TxToken<'_, T, C>
             }
             result
         });
+        change_costs(|costs| costs.sent += 1);
         ask_gate();
         result
     }

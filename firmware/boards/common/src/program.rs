@@ -111,7 +111,12 @@ where
             }
         }
         loop {
-            match app.poll() {
+            #[cfg(feature = "lockstep")]
+            let meter = crate::lockstep::Meter::start(clock);
+            let polled = app.poll();
+            #[cfg(feature = "lockstep")]
+            meter.stop(clock);
+            match polled {
                 Ok(_) => {}
                 Err(nb::Error::WouldBlock) => {
                     if typed() == Some(b'?') {

@@ -215,7 +215,16 @@ impl Chronyd {
     pub fn serve(stratum: u8) -> Result<Self> {
         let port = free_port()?;
         let lines = format!("local stratum {stratum}\nallow 127.0.0.0/8\nbindaddress 127.0.0.1\n");
-        Self::start(port, &format!("{lines}port {port}\n"))
+        Self::start(chronyd(Command::new)?, port, &format!("{lines}port {port}\n"))
+    }
+
+    /// One that serves on port 123 of a namespace, to all.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn serve_in(namespace: &Namespace) -> Result<Self> {
+        let command = chronyd(|program| namespace.command_without_clock(program))?;
+        Self::start(command, 123, "local stratum 1\nallow all\n")
     }
 
     /// One that follows a server on a port of loopback.
@@ -223,7 +232,7 @@ impl Chronyd {
     /// # Errors
     /// If it does not start.
     pub fn follow(port: u16) -> Result<Self> {
-        Self::start(0, &format!("{}port 0\n", source(port, "")))
+        Self::start(chronyd(Command::new)?, 0, &format!("{}port 0\n", source(port, "")))
     }
 
     /// One that follows it in the interleaved mode (RFC 9769) if the server has that.
@@ -231,13 +240,13 @@ impl Chronyd {
     /// # Errors
     /// If it does not start.
     pub fn follow_interleaved(port: u16) -> Result<Self> {
-        Self::start(0, &format!("{}port 0\n", source(port, "xleave")))
+        Self::start(chronyd(Command::new)?, 0, &format!("{}port 0\n", source(port, "xleave")))
     }
 
-    fn start(port: u16, lines: &str) -> Result<Self> {
+    fn start(mut command: Command, port: u16, lines: &str) -> Result<Self> {
         let directory = scratch()?;
         let file = configure(directory.path(), lines)?;
-        let mut process = Process::start(chronyd()?.args(["-x", "-d", "-f", &file]))?;
+        let mut process = Process::start(command.args(["-x", "-d", "-f", &file]))?;
         process.wait_for_line("Disabled control of system clock", LIMIT)?;
         Ok(Self { port, process, directory })
     }
@@ -285,7 +294,8 @@ impl Chronyd {
     pub fn query(port: u16) -> Result<f64> {
         let directory = scratch()?;
         let file = configure(directory.path(), &format!("{}port 0\n", source(port, "")))?;
-        let (status, lines) = run(chronyd()?.args(["-Q", "-t", "15", "-f", &file]), LIMIT)?;
+        let (status, lines) =
+            run(chronyd(Command::new)?.args(["-Q", "-t", "15", "-f", &file]), LIMIT)?;
         let wrong = lines.iter().find_map(|line| {
             line.split_once("System clock wrong by ")?.1.split_once(" seconds")?.0.parse().ok()
         });
@@ -303,8 +313,8 @@ fn field<'a>(report: &'a str, name: &str) -> Result<&'a str> {
     word.with_context(|| format!("no `{name}` in {report}"))
 }
 
-fn chronyd() -> Result<Command> {
-    let mut command = Command::new(require("chrony", "chronyd")?);
+fn chronyd(command: impl FnOnce(PathBuf) -> Command) -> Result<Command> {
+    let mut command = command(require("chrony", "chronyd")?);
     // It would become Debian's `_chrony`, which a machine without the package installed lacks.
     command.args(["-U", "-u", &user()?]);
     Ok(command)

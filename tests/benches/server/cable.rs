@@ -1,9 +1,10 @@
-//! An answer from a worker's socket beside one from the driver of an interface, over a cable (veth)
-//! between two namespaces.
+//! Answers from sockets, of others too, beside those from the driver of an interface, over a cable
+//! (veth) between two namespaces.
 //!
 //! What a driver does is charged to whatever runs just then, so that all that takes part is
 //! counted: who asks, who answers, and the kernel's threads between them.
 
+use std::any::Any;
 use std::fs;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use anyhow::{Context, Result, ensure};
 use truechimer_tests::binaries;
 use truechimer_tests::chimed::Chimed;
 use truechimer_tests::namespace::Namespace;
+use truechimer_tests::peers::{Chronyd, Need};
 use truechimer_tests::process::{children, finish};
 
 use super::load::{Report, cpu};
-use super::{OUTSTANDING, median_of};
+use super::subject::NtpdRs;
+use super::{OUTSTANDING, TARGETS, median_of};
 
 const XDP: &str = "xdp = [\"cable\"]\n";
 
@@ -29,15 +32,30 @@ struct Cost {
 
 struct Subject {
     name: &'static str,
-    ends: [Namespace; 2],
-    chimed: Chimed,
-    _other: Chimed,
+    asker: Namespace,
+    /// The processes of the server.
+    pids: Vec<u32>,
+    _running: [Box<dyn Any>; 3],
 }
 
-/// Prints what both cost in turn, round after round.
+/// Prints what each costs in turn, round after round.
 pub fn run(rounds: u16, seconds: f64) -> Result<()> {
-    let subjects = [Subject::start("workers = 1", "")?, Subject::start("in the driver", XDP)?];
-    let mut costs = [Vec::new(), Vec::new()];
+    let mut subjects = Vec::new();
+    if Need::Chronyd.is_met() {
+        subjects.push(Subject::start("chronyd", |server| {
+            let chronyd = Chronyd::serve_in(server)?;
+            Ok((vec![chronyd.id()], Box::new(chronyd)))
+        })?);
+    }
+    if Need::NtpdRs.is_met() {
+        subjects.push(Subject::start("ntpd-rs", |server| {
+            let ntpd_rs = NtpdRs::serve(server, "0.0.0.0:123")?;
+            Ok((vec![ntpd_rs.process.id()], Box::new(ntpd_rs)))
+        })?);
+    }
+    subjects.push(Subject::start("chimed, workers = 1", |server| Subject::chimed(server, ""))?);
+    subjects.push(Subject::start("chimed, in the driver", |server| Subject::chimed(server, XDP))?);
+    let mut costs = vec![Vec::new(); subjects.len()];
     for _ in 0..rounds {
         for (subject, costs) in subjects.iter().zip(&mut costs) {
             costs.push(subject.load(seconds)?);
@@ -56,35 +74,51 @@ pub fn run(rounds: u16, seconds: f64) -> Result<()> {
         let [asker, p50] = [of(|cost| cost.asker), of(|cost| cost.p50)];
         println!("{:<22} {rate:>9.0} {whole:>20.2} {asker:>14.2} {p50:>7.1} us", subject.name);
     }
-    let [worker, driver] =
-        costs.map(|costs| median_of(costs.iter().map(|cost| cost.whole).collect()));
-    println!(
-        "the program's answers take {:.2} of the processor time of the worker's",
-        driver / worker
-    );
+    let wholes = costs.iter().map(|costs| median_of(costs.iter().map(|cost| cost.whole).collect()));
+    let wholes: Vec<_> = subjects.iter().map(|subject| subject.name).zip(wholes).collect();
+    let (_, driver) = wholes.last().context("no subject")?;
+    for (name, whole) in wholes.iter().rev().skip(1).rev() {
+        let target = TARGETS.iter().find(|(other, _)| other == name);
+        let target = target.map_or(String::new(), |(_, target)| {
+            let met = if driver / whole <= *target { "met" } else { "MISSED" };
+            format!(", target {target} {met}")
+        });
+        println!("the driver's take {:.2} of the processor time of {name}{target}", driver / whole);
+    }
     Ok(())
 }
 
 impl Subject {
-    fn start(name: &'static str, serve: &str) -> Result<Self> {
-        let ends = [Namespace::new()?, Namespace::new()?];
-        ends[0].join(&ends[1])?;
-        for (end, address) in ends.iter().zip(["192.0.2.1/24", "192.0.2.2/24"]) {
+    fn start(
+        name: &'static str,
+        serve: impl FnOnce(&Namespace) -> Result<(Vec<u32>, Box<dyn Any>)>,
+    ) -> Result<Self> {
+        let [server, asker] = [Namespace::new()?, Namespace::new()?];
+        server.join(&asker)?;
+        for (end, address) in [(&server, "192.0.2.1/24"), (&asker, "192.0.2.2/24")] {
             end.ip(&format!("address add {address} dev {}", Namespace::CABLE))?;
         }
-        let listen = "[[listen]]\naddress = \"*\"\n[local]\nstratum = 1\n";
-        let start = |end, serve| {
-            Chimed::start_by_root_in(end, &format!("{listen}[serve]\nworkers = 1\n{serve}"))
-        };
-        let chimed = start(&ends[0], serve)?;
+        let (pids, running) = serve(&server)?;
         // An end of a cable takes nothing from the other's driver unless it has a program too.
-        let other = start(&ends[1], XDP)?;
-        Ok(Self { name, ends, chimed, _other: other })
+        let (_, other) = Self::chimed(&asker, XDP)?;
+        Ok(Self { name, asker, pids, _running: [running, other, Box::new(server)] })
+    }
+
+    fn chimed(end: &Namespace, serve: &str) -> Result<(Vec<u32>, Box<dyn Any>)> {
+        let chimed = Chimed::start_by_root_in(
+            end,
+            &format!(
+                "[[listen]]\naddress = \"*\"\n[local]\nstratum = 1\n[serve]\nworkers = 1\n{serve}"
+            ),
+        )?;
+        let engines = children(chimed.process.id())?;
+        let pids = engines.iter().map(|(id, _)| id.as_raw().cast_unsigned()).collect();
+        Ok((pids, Box::new(chimed)))
     }
 
     fn load(&self, seconds: f64) -> Result<Cost> {
         let before = self.cpu()?;
-        let mut bench = self.ends[1].command(binaries::chimectl()?);
+        let mut bench = self.asker.command(binaries::chimectl()?);
         bench.args(["--json", "bench", "192.0.2.1", "--permitted", "-o", OUTSTANDING, "-t"]);
         let ended =
             finish(bench.arg(seconds.to_string()), Duration::from_secs_f64(seconds + 30.0))?;
@@ -97,10 +131,8 @@ impl Subject {
         Ok(Cost { rate: report.answers_per_second, whole, asker, p50: report.latency_us.p50 })
     }
 
-    /// Of the daemon and the kernel's threads.
+    /// Of the server and the kernel's threads.
     fn cpu(&self) -> Result<Duration> {
-        let engines = children(self.chimed.process.id())?;
-        let engines = engines.iter().map(|(id, _)| id.as_raw().cast_unsigned());
         let mut kernel = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let entry = entry?;
@@ -110,6 +142,6 @@ impl Subject {
                 kernel.extend(entry.file_name().to_str().and_then(|id| id.parse::<u32>().ok()));
             }
         }
-        engines.chain(kernel).map(cpu).sum()
+        self.pids.iter().copied().chain(kernel).map(cpu).sum()
     }
 }

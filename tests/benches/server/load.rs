@@ -81,6 +81,18 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// The threads of a process whose names begin so.
+pub fn threads(pid: u32, name: &str) -> Result<Vec<u32>> {
+    let mut threads = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?;
+        if fs::read_to_string(thread.path().join("comm"))?.starts_with(name) {
+            threads.extend(thread.file_name().to_str().and_then(|id| id.parse::<u32>().ok()));
+        }
+    }
+    Ok(threads)
+}
+
 /// Resident memory of a process, octets.
 pub fn resident(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -49,6 +49,9 @@ struct Options {
     /// Only what answers cost in the driver of an interface.
     #[arg(long)]
     only_cable: bool,
+    /// Only the overload.
+    #[arg(long, conflicts_with = "only_cable")]
+    only_overload: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,7 +65,10 @@ fn main() -> Result<()> {
     if options.only_cable {
         return cable::run(options.rounds, options.seconds);
     }
-    let (subjects, workers) = start(&options)?;
+    if options.only_overload {
+        return overload::run(options.overload);
+    }
+    let subjects = start(&options)?;
     let seconds = options.seconds;
     let closed: &[&str] = &["-o", OUTSTANDING];
     let rounds = compare(&subjects, options.rounds, seconds, closed)?;
@@ -112,7 +118,7 @@ fn main() -> Result<()> {
     }
     drop(subjects);
     if options.overload > 0.0 && Need::Chronyd.is_met() {
-        overload::run(options.overload, workers)?;
+        overload::run(options.overload)?;
     }
     if Need::Root.is_met() && Need::Namespace.is_met() {
         return cable::run(options.rounds, options.seconds);
@@ -121,8 +127,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Those that are there, and with how many workers chimed is.
-fn start(options: &Options) -> Result<(Vec<Subject>, Option<u16>)> {
+/// Those that are there.
+fn start(options: &Options) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     match Subject::chronyd()? {
         Some(chronyd) => subjects.push(chronyd),
@@ -133,19 +139,9 @@ fn start(options: &Options) -> Result<(Vec<Subject>, Option<u16>)> {
         Some(ntpd_rs) => subjects.push(ntpd_rs),
         None => println!("ntpd-rs is left out: ./tests/run fetches it, and it wants a namespace"),
     }
-    let workers = match Subject::chimed(Some(1)) {
-        Ok(chimed) => {
-            subjects.push(chimed);
-            Some(1)
-        }
-        Err(_) => {
-            println!("this chimed knows no workers: it serves in its loop");
-            subjects.push(Subject::chimed(None)?);
-            None
-        }
-    };
+    subjects.push(Subject::chimed()?);
     subjects.push(Subject::bare()?);
-    Ok((subjects, workers))
+    Ok(subjects)
 }
 
 /// Each in turn, round after round: the rounds of each.

@@ -1,21 +1,26 @@
 //! More than chimed can answer, and datagrams that are no requests: its memory does not grow, its
 //! own clock stays right, and afterwards it answers as before.
 
-use std::thread;
+use std::process::Command;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use truechimer_tests::chimed::{Chimed, listen, server};
 use truechimer_tests::free_port;
 use truechimer_tests::peers::Chronyd;
+use truechimer_tests::process::output;
 
-use super::load::{self, Round};
+use super::load::{self, Report};
 use super::subject::Subject;
 
 /// Times what it can answer.
 const TIMES: f64 = 10.0;
 /// Malformed datagrams for each request.
 const MALFORMED: f64 = 0.3;
+/// A request takes the asker as much time as the answer the worker, which therefore gives way to the
+/// askers on all cores. The rest of the daemon does not.
+const NICENESS: &str = "10";
 /// How long its error is watched before.
 const CALM: Duration = Duration::from_secs(10);
 /// Between two looks.
@@ -56,16 +61,19 @@ impl Seen {
 ///
 /// # Errors
 /// It did not stand it.
-pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
+pub fn run(seconds: f64) -> Result<()> {
     let (reference, port) = (Chronyd::serve(1)?, free_port()?);
-    let serve = workers.map_or(String::new(), |workers| format!("[serve]\nworkers = {workers}\n"));
     let wrong = "[software_clock]\noffset = 0.3\nfrequency = 30.0\n";
     let upstream = server(reference.port, -2);
-    let chimed = Chimed::start(&format!("{upstream}{}{wrong}{serve}", listen(port)))?;
+    let chimed =
+        Chimed::start(&format!("{upstream}{}{wrong}[serve]\nworkers = 1\n", listen(port)))?;
     chimed.wait_until("a clock within 100 us", Duration::from_secs(60), |status| {
         Ok(status.is_synced()? && status.number("clock_error")?.abs() < 1e-4)
     })?;
     let subject = Subject::running("chimed", chimed.process.id(), port);
+    for worker in load::threads(subject.pid, "worker")? {
+        output(Command::new("renice").args(["-n", NICENESS, "-p", &worker.to_string()]))?;
+    }
 
     // The tables of clients and all else is touched once.
     let before = load::load(&subject, 2.0, &["-o", "128"])?.report;
@@ -77,33 +85,41 @@ pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
 
     let rate = (before.answers_per_second * TIMES).min(1e6);
     let mut flooded = Seen::default();
-    let (round, malformed) = thread::scope(|scope| -> Result<(Round, u64)> {
+    // All cores are busy with asking.
+    let askers = thread::available_parallelism()?.get();
+    let (reports, malformed) = thread::scope(|scope| -> Result<(Vec<Report>, u64)> {
         let noise = scope.spawn(|| {
             let length = Duration::from_secs_f64(seconds);
             load::malformed(port, length, rate * MALFORMED)
         });
-        let flood = scope.spawn(|| {
+        let flood = || {
             let rate = format!("{rate:.0}");
             load::load(&subject, seconds, &["-r", &rate, "--timeout", "0.1"])
-        });
-        while !flood.is_finished() {
+        };
+        let floods: Vec<_> = (0..askers).map(|_| scope.spawn(flood)).collect();
+        while !floods.iter().all(ScopedJoinHandle::is_finished) {
             thread::sleep(SPACING);
             flooded.look(&chimed)?;
         }
-        let round = flood.join().ok().context("the load panicked")??;
-        Ok((round, noise.join().ok().context("the noise panicked")??))
+        let floods = floods
+            .into_iter()
+            .map(|flood| Ok(flood.join().ok().context("the load panicked")??.report));
+        Ok((floods.collect::<Result<_>>()?, noise.join().ok().context("the noise panicked")??))
     })?;
-    let report = round.report;
     let after = load::load(&subject, 1.0, &["-o", "128"])?.report;
     let peer = chimed.peer()?;
 
-    let times = (report.sent + malformed) as f64 / report.responses();
+    let sent: u64 = reports.iter().map(|report| report.sent).sum();
+    let responses: f64 = reports.iter().map(Report::responses).sum();
+    let times = (sent + malformed) as f64 / responses;
     let (from, to) = (calm.resident.last(), flooded.resident.iter().max());
     let (&from, &to) = from.zip(to).context("nothing was seen")?;
     println!("\nOverload for {seconds} s");
     println!(
         "  answers/s before, under load, after  {:.0}, {:.0}, {:.0}",
-        before.answers_per_second, report.answers_per_second, after.answers_per_second
+        before.answers_per_second,
+        responses / seconds,
+        after.answers_per_second
     );
     println!(
         "  half of them within, before and after {:.0} and {:.0} us, lost then {:.3} %",
@@ -111,10 +127,7 @@ pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
         after.latency_us.p50,
         after.loss * 100.0
     );
-    println!(
-        "  sent {} and {malformed} malformed: {times:.1} times what was answered",
-        report.sent
-    );
+    println!("  sent {sent} and {malformed} malformed: {times:.1} times what was answered");
     println!("  resident memory                      {} to at most {} KB", from >> 10, to >> 10);
     for (name, seen) in [("before", &calm), ("under load", &flooded)] {
         println!(
@@ -124,7 +137,7 @@ pub fn run(seconds: f64, workers: Option<u16>) -> Result<()> {
             seen.errors.len()
         );
     }
-    ensure!(times > 2.0, "it was no overload");
+    ensure!(times > TIMES, "it was no such overload");
     ensure!(to <= from + GROWTH, "its memory grew");
     ensure!(flooded.worst() < ERROR, "its clock went wrong");
     ensure!(peer.is_valid()?, "it has lost its source: {peer:?}");

@@ -51,39 +51,24 @@ impl Subject {
         Ok(Some(Self { name: "chronyd".into(), pid, port, namespace: None, _running: running }))
     }
 
-    /// chimed with `workers`, if it has them.
-    pub fn chimed(workers: Option<u16>) -> Result<Self> {
+    /// chimed with one worker.
+    pub fn chimed() -> Result<Self> {
         let port = free_port()?;
-        let serve = workers.map_or(String::new(), |n| format!("[serve]\nworkers = {n}\n"));
-        let chimed = Chimed::start(&format!("{}[local]\nstratum = 1\n{serve}", listen(port)))?;
-        let name =
-            workers.map_or("chimed".into(), |workers| format!("chimed, workers = {workers}"));
-        let pid = chimed.process.id();
+        let local = "[local]\nstratum = 1\n[serve]\nworkers = 1\n";
+        let chimed = Chimed::start(&format!("{}{local}", listen(port)))?;
+        let (name, pid) = ("chimed, workers = 1".into(), chimed.process.id());
         Ok(Self { name, pid, port, namespace: None, _running: Box::new(chimed) })
     }
 
     /// ntpd-rs, in a namespace: it has no option that leaves the clock alone.
     pub fn ntpd_rs() -> Result<Option<Self>> {
-        let Some(program) = clients::ntpd_rs().filter(|_| Need::Namespace.is_met()) else {
+        if !Need::NtpdRs.is_met() || !Need::Namespace.is_met() {
             return Ok(None);
-        };
-        let (namespace, directory, port) = (Namespace::new()?, scratch()?, 11_123);
-        let place = directory.path().display();
-        let text = format!(
-            "[observability]\nlog-level = \"info\"\nobservation-path = \"{place}/observe\"\n\
-             [[server]]\nlisten = \"127.0.0.1:{port}\"\nrate-limiting-cache-size = 0\n\
-             [synchronization]\nlocal-stratum = 1\n"
-        );
-        let file = write(directory.path(), "ntp.toml", &text)?;
-        let mut command = namespace.command_without_clock(program);
-        let mut process = Process::start(command.args(["-c", &file]))?;
-        // It has no line that says that it serves.
-        std::thread::sleep(Duration::from_secs(1));
-        process.wait_for_line("", LIMIT).context("ntpd-rs")?;
-        let pid = process.id();
-        let running: Box<(Process, TempDir)> = Box::new((process, directory));
-        let (name, namespace) = ("ntpd-rs".into(), Some(namespace));
-        Ok(Some(Self { name, pid, port, namespace, _running: running }))
+        }
+        let (namespace, port) = (Namespace::new()?, 11_123);
+        let ntpd_rs = NtpdRs::serve(&namespace, &format!("127.0.0.1:{port}"))?;
+        let (name, pid, running) = ("ntpd-rs".into(), ntpd_rs.process.id(), Box::new(ntpd_rs));
+        Ok(Some(Self { name, pid, port, namespace: Some(namespace), _running: running }))
     }
 
     /// This program as [`bare`](super::bare).
@@ -94,5 +79,32 @@ impl Subject {
         process.wait_for_line("ready", LIMIT)?;
         let (name, pid) = ("bare loop".into(), process.id());
         Ok(Self { name, pid, port, namespace: None, _running: Box::new(process) })
+    }
+}
+
+/// ntpd-rs that serves the machine's time.
+pub struct NtpdRs {
+    pub process: Process,
+    _directory: TempDir,
+}
+
+impl NtpdRs {
+    /// At an address and port of a namespace.
+    pub fn serve(namespace: &Namespace, listen: &str) -> Result<Self> {
+        let directory = scratch()?;
+        let place = directory.path().display();
+        let text = format!(
+            "[observability]\nlog-level = \"info\"\nobservation-path = \"{place}/observe\"\n\
+             [[server]]\nlisten = \"{listen}\"\nrate-limiting-cache-size = 0\n\
+             [synchronization]\nlocal-stratum = 1\n"
+        );
+        let file = write(directory.path(), "ntp.toml", &text)?;
+        let program = clients::ntpd_rs().context("no ntpd-rs")?;
+        let mut command = namespace.command_without_clock(program);
+        let mut process = Process::start(command.args(["-c", &file]))?;
+        // It has no line that says that it serves.
+        std::thread::sleep(Duration::from_secs(1));
+        process.wait_for_line("", LIMIT).context("ntpd-rs")?;
+        Ok(Self { process, _directory: directory })
     }
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod constraint;
+mod control;
 mod leap;
 mod lookups;
 mod reload;
@@ -14,28 +15,27 @@ mod status;
 mod superior;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant as HostInstant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 use truechimer_core::Engine;
 use truechimer_core::clock::ClockError;
 use truechimer_core::event::{Event, Level};
-use truechimer_core::hal::{AdjustableClock, Channel};
-use truechimer_core::io::{Input, Output, Request};
+use truechimer_core::hal::AdjustableClock;
+use truechimer_core::io::Output;
 use truechimer_core::run::Node;
-use truechimer_core::units::{FreqOffset, Span};
+use truechimer_core::units::FreqOffset;
 
 use crate::clock::{HostClock, precision};
-use crate::config::{ClockKind, Config, MAX_PEERS};
-use crate::control::{Answer, Command, Control};
+use crate::config::{Config, MAX_PEERS};
+use crate::control::Control;
 use crate::log::Log;
 use crate::net::Sockets;
 use crate::phc::Hardware;
@@ -45,21 +45,18 @@ use crate::sandbox::{Protection, SandboxError};
 use crate::serve::{self, Responder, Xdp};
 use crate::service::{Notice, ServiceManager};
 use crate::state;
-use crate::sys::fault::{Call, fault};
 
 use self::clock::open_clock;
 use self::constraint::Constraint;
+use self::control::open_control;
 use self::leap::LeapSeconds;
 use self::lookups::Lookups;
-use self::reload::Parts;
 use self::resolve::{Entry, Names};
 use self::serving::Serving;
 pub(crate) use self::status::leap_name;
 use self::superior::Keeper;
 pub use self::superior::Superior;
-
-/// A signal that comes between looking for it and poll(2) is noticed after this at the latest.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+use self::wait::LONGEST_WAIT;
 
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -338,140 +335,6 @@ impl Daemon {
         self.take(outputs);
     }
 
-    /// What follows the configuration, and what it is told by.
-    fn parts<'a>(
-        &'a mut self,
-        outputs: &'a mut Vec<Output>,
-    ) -> (Parts<'a>, Option<&'a mut Control>) {
-        let parts = Parts {
-            node: &mut self.node,
-            serving: &mut self.serving,
-            names: &mut self.names,
-            lookups: &mut self.lookups,
-            leaps: &mut self.leaps,
-            config: &mut self.config,
-            superior: &self.superior,
-            log: &self.log,
-            protections: &self.protections,
-            outputs,
-        };
-        (parts, self.control.as_mut())
-    }
-
-    fn serve_control(&mut self) {
-        let (polls, uptime, floor) = (self.polls, self.started.elapsed(), self.keeper.floor());
-        let mut outputs = Vec::new();
-        let (mut parts, Some(control)) = self.parts(&mut outputs) else { return };
-        let protections = parts.protections;
-        control.serve(parts.log, |command| {
-            let now = parts.node.clock.now();
-            let request = match command {
-                Command::Reload => return parts.reload().into(),
-                Command::Add(server) => return parts.add(&server.server()).into(),
-                Command::Online(server) => {
-                    let online = |engine: &mut Peers, now, id| engine.set_online(now, id, true);
-                    return parts.each(server.as_ref(), online).into();
-                }
-                Command::Offline(server) => {
-                    let offline = |engine: &mut Peers, now, id| engine.set_online(now, id, false);
-                    return parts.each(server.as_ref(), offline).into();
-                }
-                Command::Burst(server) => return parts.each(server.as_ref(), Peers::burst).into(),
-                Command::Remove(server) => return parts.remove(&server.server()).into(),
-                Command::Accept => Request::Accept,
-                Command::Step => Request::Step,
-                Command::Server => return Answer::Server(Box::new(parts.serving.tell(parts.node))),
-                // The control socket answers itself what is asked of the log.
-                Command::Status | Command::Peers | Command::Log | Command::FollowLog => {
-                    let (node, names) = (&*parts.node, &*parts.names);
-                    let reporter =
-                        status::Reporter { node, names, floor, protections, polls, uptime };
-                    return match command {
-                        Command::Peers => Answer::Peers(reporter.peers(now)),
-                        _ => {
-                            let served = parts.serving.counters(node);
-                            Answer::Status(Box::new(reporter.status(&served, now)))
-                        }
-                    };
-                }
-            };
-            let mut answer = Answer::Error("the engine did not answer".into());
-            let Parts { node, outputs, .. } = &mut parts;
-            node.input(Input::Operator(request), &mut |output| match output {
-                Output::Operator(Ok(by)) => answer = Answer::Step(by.as_secs_f64()),
-                Output::Operator(Err(refusal)) => answer = Answer::Error(refusal.to_string()),
-                other => outputs.push(other),
-            });
-            answer
-        });
-        self.take(outputs);
-    }
-
-    /// Waits; true if somebody wants something of the control socket.
-    fn wait(&mut self, longest: Duration) -> Result<bool, DaemonError> {
-        let timeout = self.timeout(longest);
-        let channels: Vec<(Channel, BorrowedFd<'_>)> = self.node.socket.descriptors().collect();
-        let sockets =
-            channels.iter().map(|(_, descriptor)| PollFd::new(*descriptor, PollFlags::POLLIN));
-        let control = self.control.iter().flat_map(Control::descriptors);
-        // All are asked in any case.
-        let wakers =
-            [self.lookups.descriptor(), self.constraint.descriptor(), self.superior.descriptor()];
-        let wakers = wakers.into_iter().flatten();
-        let wakers = wakers.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
-        let mut descriptors: Vec<PollFd<'_>> = sockets.chain(wakers).collect();
-        let others = descriptors.len();
-        descriptors.extend(control);
-        self.polls += 1;
-        // As late as can be: a signal that came before does not interrupt what follows.
-        let timeout = if self.superior.is_due() { PollTimeout::ZERO } else { timeout };
-        match fault(Call::Poll).and_then(|()| poll(&mut descriptors, timeout)) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(false),
-            Err(error) => {
-                self.log.event(&Event::PollError);
-                return Err(DaemonError::Poll(error));
-            }
-        }
-        let has_events = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
-        let asked = descriptors[others..].iter().any(has_events);
-        let ready: Vec<Channel> = channels
-            .iter()
-            .zip(&descriptors)
-            .filter(|(_, polled)| has_events(polled))
-            .map(|((channel, _), _)| *channel)
-            .collect();
-        for channel in ready {
-            self.node.socket.set_ready(channel);
-        }
-        Ok(asked)
-    }
-
-    /// Until the next deadline, rounded up to whole milliseconds so as not to wake too early.
-    fn timeout(&self, longest: Duration) -> PollTimeout {
-        let now = self.node.clock.now().mono;
-        let longest = Span::from_nanos(i64::try_from(longest.as_nanos()).unwrap_or(i64::MAX));
-        let deadlines = [self.node.engine.next_deadline(), self.log.deadline()];
-        let next = deadlines.into_iter().flatten().min();
-        let left = next.map_or(longest, |deadline| deadline - now);
-        let left = self.serving.left().map_or(left, |until| until.min(left));
-        let nanos = left.min(longest).max(Span::ZERO).as_nanos().unsigned_abs();
-        PollTimeout::try_from(nanos.div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
-    }
-}
-
-/// As systemd counts it.
-fn monotonic() -> Duration {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.leave_clock();
-    }
-}
-
-impl Daemon {
     fn leave_clock(&mut self) {
         let now = self.node.clock.now();
         if let Some(state) = self.node.engine.state(now) {
@@ -487,6 +350,17 @@ impl Daemon {
     }
 }
 
+/// As systemd counts it.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.leave_clock();
+    }
+}
+
 /// Whether there is room for all peers.
 fn check_room(config: &Config, log: &Log) -> Result<(), DaemonError> {
     let peers = config.peers();
@@ -496,20 +370,4 @@ fn check_room(config: &Config, log: &Log) -> Result<(), DaemonError> {
         return Err(DaemonError::TooManyPeers(peers));
     }
     Ok(())
-}
-
-/// The control socket, if it is wanted and to be had.
-fn open_control(config: &Config, log: &Log) -> Result<Option<Control>, DaemonError> {
-    let Some(path) = config.control.as_deref() else { return Ok(None) };
-    let error = match Control::open(path) {
-        Ok(control) => return Ok(Some(control)),
-        Err(error) => error,
-    };
-    if error.is_in_use() && config.clock == ClockKind::Kernel {
-        return Err(DaemonError::Running(path.to_owned()));
-    }
-    let path = path.display().to_string();
-    log.event(&error.event(&path));
-    log.message(Level::Debug, &format_args!("{path}: {error}"));
-    Ok(None)
 }

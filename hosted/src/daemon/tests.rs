@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use super::*;
-use crate::sys::fault::inject;
+use crate::sys::fault::{Call, inject};
 
 /// What a daemon logged that was started, did something and was dropped.
 fn logged(config: &str, act: impl FnOnce(&mut Daemon)) -> Vec<String> {

@@ -12,10 +12,12 @@ mod log;
 mod openntpd;
 mod overrides;
 mod serve;
+mod servers;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod values;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

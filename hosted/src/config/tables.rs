@@ -1,16 +1,12 @@
 //! The file as serde reads it, with the place of each value, and the checks that make a
 //! [`Config`] of it.
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
-use truechimer_core::config::{
-    DisciplineMode, LeapMode, MAX_POLL_LIMIT, MAX_STRATUM, MIN_POLL_LIMIT, PeerConfig,
-    SelectOptions,
-};
+use truechimer_core::config::{DisciplineMode, LeapMode, MAX_STRATUM};
 use truechimer_core::units::{FreqOffset, Span};
 
 use super::constraint::ConstraintTable;
@@ -18,10 +14,11 @@ use super::error::Source;
 use super::include;
 use super::log::LogTable;
 use super::serve::ServeTable;
+use super::servers::{PoolTable, ServerTable};
 use super::timestamps::TimestampsTable;
+use super::values::{Number, WordOrNumber};
 use super::{
-    AddressError, ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, DEFAULT_POOL_COUNT,
-    Listen, MAX_POOL_COUNT, NTP_PORT, Pool, Server, ServerAddress, SoftwareClock,
+    ClockKind, Config, ConfigError, DEFAULT_LOCAL_STRATUM, Listen, NTP_PORT, SoftwareClock,
 };
 use crate::clock::HAS_LOOP;
 
@@ -43,7 +40,7 @@ const CLOCK_OFFSET: RangeInclusive<f64> = -9e9..=9e9;
 /// How fast the software clock may drift, ppm.
 const CLOCK_FREQUENCY: RangeInclusive<f64> = -100_000.0..=100_000.0;
 
-type Result<T> = std::result::Result<T, ConfigError>;
+pub(super) type Result<T> = std::result::Result<T, ConfigError>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,34 +79,6 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
-struct ServerTable {
-    address: Spanned<String>,
-    port: Number<i64>,
-    minpoll: Number<i64>,
-    maxpoll: Number<i64>,
-    iburst: Option<bool>,
-    prefer: Option<Spanned<bool>>,
-    trust: Option<Spanned<bool>>,
-    noselect: Option<bool>,
-}
-
-/// As [`ServerTable`], which serde cannot both flatten and check for unknown keys.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-struct PoolTable {
-    address: Spanned<String>,
-    port: Number<i64>,
-    minpoll: Number<i64>,
-    maxpoll: Number<i64>,
-    iburst: Option<bool>,
-    prefer: Option<Spanned<bool>>,
-    trust: Option<Spanned<bool>>,
-    noselect: Option<bool>,
-    count: Number<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
 struct ListenTable {
     address: Spanned<String>,
     port: Number<i64>,
@@ -126,42 +95,6 @@ struct SoftwareClockTable {
 #[serde(deny_unknown_fields, expecting = "a table")]
 struct LocalTable {
     stratum: Number<i64>,
-}
-
-pub(super) type Number<V> = Option<Spanned<Value<V>>>;
-
-/// A value of the type that its key takes, or any other, so that one check names key and range
-/// for both.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Value<V> {
-    Right(V),
-    /// An integer beyond an `i64`; serde passes on none beyond a `u64`.
-    Large(#[expect(dead_code, reason = "its type says it all")] u64),
-    Wrong(IgnoredAny),
-}
-
-pub(super) type WordOrNumber<V> = Option<Spanned<Worded<V>>>;
-
-/// As [`Value`], or a word in its place.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Worded<V> {
-    Word(String),
-    Number(Value<V>),
-}
-
-/// The types of numbers in TOML.
-pub(super) trait Numeric: Copy {
-    const NAME: &str;
-}
-
-impl Numeric for i64 {
-    const NAME: &str = "an integer";
-}
-
-impl Numeric for f64 {
-    const NAME: &str = "a number";
 }
 
 pub(super) fn parse(source: &Source) -> Result<Config> {
@@ -218,15 +151,10 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
         config.servers.push(server);
     }
     for table in file.pool {
-        let PoolTable { address, port, minpoll, maxpoll, iburst, prefer, trust, noselect, count } =
-            table;
-        let table =
-            ServerTable { address, port, minpoll, maxpoll, iburst, prefer, trust, noselect };
-        let server = source.server(&table)?;
-        let known = config.pools.iter().any(|other| other.server.is_at(&server));
-        source.once("pool", &table.address, server.port, known)?;
-        let count = source.in_range("count", &count, 1..=MAX_POOL_COUNT)?;
-        config.pools.push(Pool { server, count: count.unwrap_or(DEFAULT_POOL_COUNT) });
+        let (pool, address) = source.pool(table)?;
+        let known = config.pools.iter().any(|other| other.server.is_at(&pool.server));
+        source.once("pool", &address, pool.server.port, known)?;
+        config.pools.push(pool);
     }
     // More would never agree.
     if let Some(count) = source.in_range("minsources", &file.minsources, 1..=config.usable())? {
@@ -259,68 +187,6 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
 }
 
 impl Source {
-    pub(super) fn in_range<V, T>(
-        &self,
-        key: &str,
-        number: &Number<V>,
-        allowed: RangeInclusive<T>,
-    ) -> Result<Option<T>>
-    where
-        V: Numeric,
-        T: TryFrom<V> + PartialOrd + Display,
-    {
-        let Some(number) = number else { return Ok(None) };
-        let problem = match *number.get_ref() {
-            Value::Right(value) => match T::try_from(value) {
-                Ok(value) if allowed.contains(&value) => return Ok(Some(value)),
-                _ => "out of range",
-            },
-            Value::Large(_) => "out of range",
-            Value::Wrong(_) => &format!("not {}", V::NAME),
-        };
-        let (read, least, greatest) = (self.quote(number.span()), allowed.start(), allowed.end());
-        Err(self.error(
-            number.span(),
-            format_args!("{key} = {read} is {problem}: {least} to {greatest} are allowed"),
-        ))
-    }
-
-    pub(super) fn word_or_number<V, T>(
-        &self,
-        key: &str,
-        given: &Spanned<Worded<V>>,
-        words: &[(&str, T)],
-        allowed: RangeInclusive<V>,
-        convert: impl FnOnce(V) -> T,
-    ) -> Result<T>
-    where
-        V: Numeric + PartialOrd + Display,
-        T: Copy,
-    {
-        let known = match given.get_ref() {
-            Worded::Word(word) => {
-                words.iter().find(|(known, _)| known == word).map(|known| known.1)
-            }
-            &Worded::Number(Value::Right(number)) if allowed.contains(&number) => {
-                return Ok(convert(number));
-            }
-            Worded::Number(_) => None,
-        };
-        let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-        let (read, words) = (self.quote(given.span()), words.join(", "));
-        known.ok_or_else(|| {
-            self.error(
-                given.span(),
-                format_args!(
-                    "{key} = {read} is unknown: {words} and {} from {} to {} are allowed",
-                    V::NAME,
-                    allowed.start(),
-                    allowed.end()
-                ),
-            )
-        })
-    }
-
     fn clock(&self, clock: &Spanned<String>) -> Result<ClockKind> {
         match clock.get_ref().as_str() {
             "kernel" => Ok(ClockKind::Kernel),
@@ -363,76 +229,6 @@ impl Source {
                 ),
             )),
         }
-    }
-
-    /// A poll limit that is not given makes way for the one that is.
-    fn server(&self, table: &ServerTable) -> Result<Server> {
-        let (address, port) = self.address(&table.address, &table.port)?;
-        let limits = MIN_POLL_LIMIT..=MAX_POLL_LIMIT;
-        let least = self.in_range("minpoll", &table.minpoll, limits.clone())?;
-        let greatest = self.in_range("maxpoll", &table.maxpoll, limits)?;
-        let default = PeerConfig::default();
-        let min_poll = least.unwrap_or(default.min_poll.min(greatest.unwrap_or(default.max_poll)));
-        let max_poll = greatest.unwrap_or(default.max_poll.max(min_poll));
-        if let Some(maxpoll) = &table.maxpoll
-            && max_poll < min_poll
-        {
-            let message = format!(
-                "maxpoll = {max_poll} is less than minpoll: {min_poll} to {MAX_POLL_LIMIT} are \
-                 allowed"
-            );
-            return Err(self.error(maxpoll.span(), message));
-        }
-        Ok(Server {
-            address,
-            port,
-            min_poll,
-            max_poll,
-            iburst: table.iburst.unwrap_or(default.iburst),
-            select: self.select(table)?,
-        })
-    }
-
-    /// An address may carry its port, if there is no other.
-    fn address(
-        &self,
-        address: &Spanned<String>,
-        port: &Number<i64>,
-    ) -> Result<(ServerAddress, u16)> {
-        let wrong =
-            |error: AddressError| self.error(address.span(), format_args!("address = {error}"));
-        let separate = self.in_range("port", port, 1..=u16::MAX)?;
-        let text = address.get_ref().as_str();
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        match (bare.parse(), separate) {
-            (Ok(address), port) => Ok((address, port.unwrap_or(NTP_PORT))),
-            (Err(AddressError::Port { address: bare, port, .. }), None) => {
-                let number = port.parse().ok().filter(|&port| port != 0);
-                let number = number.ok_or_else(|| {
-                    let message = format!(
-                        "address = {text:?} has port {port}: 1 to {} are allowed",
-                        u16::MAX
-                    );
-                    self.error(address.span(), message)
-                })?;
-                Ok((bare.parse().map_err(wrong)?, number))
-            }
-            (Err(error), _) => Err(wrong(error)),
-        }
-    }
-
-    fn select(&self, table: &ServerTable) -> Result<SelectOptions> {
-        let noselect = table.noselect.unwrap_or(false);
-        let [prefer, trust] = [("prefer", &table.prefer), ("trust", &table.trust)].map(
-            |(key, option)| match option {
-                Some(set) if *set.get_ref() && noselect => Err(self.error(
-                    set.span(),
-                    format_args!("{key} = true contradicts noselect = true: one is allowed"),
-                )),
-                set => Ok(set.as_ref().is_some_and(|set| *set.get_ref())),
-            },
-        );
-        Ok(SelectOptions { prefer: prefer?, trust: trust?, noselect })
     }
 
     fn listen(&self, table: &ListenTable) -> Result<Listen> {

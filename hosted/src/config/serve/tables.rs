@@ -16,7 +16,7 @@ use truechimer_core::units::Span;
 use super::{DEFAULT_ORPHAN_WAIT, MAX_RULES, MAX_WORKERS, Serve};
 use crate::config::ConfigError;
 use crate::config::error::Source;
-use crate::config::tables::{Number, WordOrNumber, Worded};
+use crate::config::values::{Number, WordOrNumber, Worded};
 
 const CLIENTS: RangeInclusive<u32> = 64..=1 << 24;
 /// Kisses and leaks; 0 for none.

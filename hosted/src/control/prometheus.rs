@@ -1,8 +1,9 @@
 //! What was served, for Prometheus: its text format, version 0.0.4.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::{ServerReport, Serving};
+use super::{ServerReport, Serving, XdpReport};
 
 /// From here on a bucket has no bound, s.
 const UNBOUNDED: f64 = 1e9;
@@ -15,6 +16,9 @@ impl Serving {
         let mut text = String::new();
         // A string takes whatever is written.
         let _ = write(&mut text, &self.total);
+        if let Some(xdp) = &self.xdp {
+            let _ = write_xdp(&mut text, xdp);
+        }
         text
     }
 }
@@ -32,10 +36,7 @@ fn write(text: &mut String, total: &ServerReport) -> fmt::Result {
         ("refused", "reason", "Datagrams without the answer that they asked for.", &total.refused),
         ("requests", "version", "Datagrams by the version that they state.", &total.versions),
     ] {
-        text.push_str(&head(name, help));
-        for (value, count) in counts {
-            writeln!(text, "chimed_server_{name}_total{{{label}=\"{value}\"}} {count}")?;
-        }
+        write_counts(text, name, help, label, counts)?;
     }
     let name = "chimed_server_latency_seconds";
     writeln!(text, "# HELP {name} From the arrival of a request to when its answer left.")?;
@@ -48,6 +49,26 @@ fn write(text: &mut String, total: &ServerReport) -> fmt::Result {
         }
     }
     writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {below}\n{name}_count {below}")
+}
+
+fn write_xdp(text: &mut String, xdp: &XdpReport) -> fmt::Result {
+    let (name, help) = ("xdp_answered", "Answers by programs in drivers, counted above too.");
+    writeln!(text, "{}chimed_server_{name}_total {}", head(name, help), xdp.answered)?;
+    let help = "Datagrams that programs in drivers left to the sockets.";
+    write_counts(text, "xdp_passed", help, "reason", &xdp.passed)
+}
+
+fn write_counts(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: &BTreeMap<String, u64>,
+) -> fmt::Result {
+    text.push_str(&head(name, help));
+    counts.iter().try_for_each(|(value, count)| {
+        writeln!(text, "chimed_server_{name}_total{{{label}=\"{value}\"}} {count}")
+    })
 }
 
 fn head(name: &str, help: &str) -> String {
@@ -75,7 +96,9 @@ mod tests {
             latency: vec![(8e-6, 3), (1.024e-5, 1), (i64::MAX as f64 / 1e9, 1)],
             clients: Vec::new(),
         };
-        let text = Serving { seconds: 1.0, workers: Vec::new(), xdp: None, total }.to_prometheus();
+        let xdp = XdpReport { answered: 3, passed: [("other".to_owned(), 4)].into() };
+        let told = Serving { seconds: 1.0, workers: Vec::new(), xdp: Some(xdp), total };
+        let text = told.to_prometheus();
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             lines,
@@ -91,6 +114,8 @@ mod tests {
                 "chimed_server_latency_seconds_bucket{le=\"0.00001024\"} 4",
                 "chimed_server_latency_seconds_bucket{le=\"+Inf\"} 5",
                 "chimed_server_latency_seconds_count 5",
+                "chimed_server_xdp_answered_total 3",
+                "chimed_server_xdp_passed_total{reason=\"other\"} 4",
             ]
         );
         assert!(text.starts_with("# HELP chimed_server_received_total Datagrams that came in.\n"));

@@ -183,7 +183,7 @@ impl Default for Config {
             leap: engine.leap,
             leap_list: Some(crate::leap::DEFAULT.into()),
             state: Self::default_state(ClockKind::Kernel),
-            rtc: Some(crate::state::DEFAULT_RTC.into()),
+            rtc: Some(crate::state::rtc::DEFAULT.into()),
             control: Some(DEFAULT_CONTROL.into()),
             user: Some(DEFAULT_USER.to_owned()),
             step_threshold: engine.step_threshold,
@@ -234,7 +234,16 @@ impl Config {
     /// understand.
     pub fn load_openntpd(path: &Path) -> Result<Loaded, ConfigError> {
         let (text, name) = read(path)?;
-        openntpd::parse(&error::Source::new(&text, &name))
+        Self::parse_openntpd(&text, &name)
+    }
+
+    /// Reads the text of OpenNTPD's `ntpd.conf`; `name` is its path.
+    ///
+    /// # Errors
+    ///
+    /// At the first thing that OpenNTPD would not understand.
+    pub fn parse_openntpd(text: &str, name: &str) -> Result<Loaded, ConfigError> {
+        openntpd::parse(&error::Source::new(text, name))
     }
 
     /// Reads the text of a file and what that includes; `name` is its path.

@@ -25,7 +25,7 @@ const HALF_A_SECOND: f64 = 0.5;
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -65,9 +65,8 @@ pub(super) fn fetch(
         url.authority()
     );
     stream.write_all(request.as_bytes())?;
-    let headers = read_headers(&mut stream)?;
+    let date = read_date(&mut stream)?;
     let now = SystemTime::now();
-    let date = date(&headers)?;
     let since = date.duration_since(UNIX_EPOCH).map_err(|_| FetchError::NoDate)?;
     verifier.judge_at(UnixTime::since_unix_epoch(since)).map_err(FetchError::Certificate)?;
     let ahead = match date.duration_since(now) {
@@ -93,6 +92,14 @@ fn connection(
         name => ServerName::try_from(name.to_string().trim_end_matches('.').to_owned())?,
     };
     Ok(ClientConnection::new(Arc::new(config), name)?)
+}
+
+/// The time that an answer bears, of which no more is read than its status line and its headers.
+///
+/// # Errors
+/// They end too early or too late, are none of HTTP/1, or say no time.
+pub fn read_date(answer: &mut impl Read) -> Result<SystemTime, FetchError> {
+    date(&read_headers(answer)?)
 }
 
 /// The status line and the headers.

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use ask::{Prepared, ask, ask_at};
+pub use fetch::read_date;
 pub use process::{COMMAND, Inquiry, run};
 pub use url::{Url, UrlError};
 

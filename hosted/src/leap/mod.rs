@@ -57,7 +57,7 @@ pub fn load(path: Option<&Path>) -> Result<Option<List>, String> {
 fn read(path: &Path) -> Result<List, ReadError> {
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
-    Ok(parse::parse(&String::from_utf8_lossy(&text))?)
+    Ok(String::from_utf8_lossy(&text).parse()?)
 }
 
 impl List {

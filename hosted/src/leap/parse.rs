@@ -2,6 +2,8 @@
 //! second with the moment after it and TAI − UTC from then on, and `#h` with the SHA-1 of all these
 //! numbers. Times are in seconds since 1900. Other lines that begin with `#` are for people.
 
+use std::str::FromStr;
+
 use sha1::{Digest, Sha1};
 
 use super::List;
@@ -44,47 +46,51 @@ pub enum ListError {
     },
 }
 
-pub(super) fn parse(text: &str) -> Result<List, ListError> {
-    let mut hash = Sha1::new();
-    let (mut expected, mut expires) = (None, None);
-    let mut offsets: Vec<(i64, i32)> = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        if let Some(words) = line.strip_prefix("#h") {
-            expected = Some(digest(number, words)?);
-        } else if let Some(word) = line.strip_prefix("#@") {
-            expires = Some(time(number, word)?);
-            hash.update(word.trim());
-        } else if let Some(word) = line.strip_prefix("#$") {
-            hash.update(word.trim());
-        } else {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            let Some(word) = words.next() else { continue };
-            let wrong = || ListError::Line(number, shown(line));
-            let (from, Some(other), None) = (time(number, word)?, words.next(), words.next())
-            else {
-                return Err(wrong());
-            };
-            let tai: i32 = other.parse().map_err(|_| wrong())?;
-            if let Some(&(before, was)) = offsets.last() {
-                if from <= before {
-                    return Err(ListError::Order(number, from + NTP_TO_UNIX));
+impl FromStr for List {
+    type Err = ListError;
+
+    fn from_str(text: &str) -> Result<Self, ListError> {
+        let mut hash = Sha1::new();
+        let (mut expected, mut expires) = (None, None);
+        let mut offsets: Vec<(i64, i32)> = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            if let Some(words) = line.strip_prefix("#h") {
+                expected = Some(digest(number, words)?);
+            } else if let Some(word) = line.strip_prefix("#@") {
+                expires = Some(time(number, word)?);
+                hash.update(word.trim());
+            } else if let Some(word) = line.strip_prefix("#$") {
+                hash.update(word.trim());
+            } else {
+                let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+                let Some(word) = words.next() else { continue };
+                let wrong = || ListError::Line(number, shown(line));
+                let (from, Some(other), None) = (time(number, word)?, words.next(), words.next())
+                else {
+                    return Err(wrong());
+                };
+                let tai: i32 = other.parse().map_err(|_| wrong())?;
+                if let Some(&(before, was)) = offsets.last() {
+                    if from <= before {
+                        return Err(ListError::Order(number, from + NTP_TO_UNIX));
+                    }
+                    if i64::from(tai).abs_diff(was.into()) != 1 {
+                        return Err(ListError::Leap(number, was, tai));
+                    }
                 }
-                if i64::from(tai).abs_diff(was.into()) != 1 {
-                    return Err(ListError::Leap(number, was, tai));
-                }
+                offsets.push((from, tai));
+                hash.update(word);
+                hash.update(other);
             }
-            offsets.push((from, tai));
-            hash.update(word);
-            hash.update(other);
         }
+        let expires = expires.ok_or(ListError::Missing("#@"))?;
+        let expected = expected.ok_or(ListError::Missing("#h"))?;
+        let found: String = hash.finalize().iter().map(|octet| format!("{octet:02x}")).collect();
+        if found != expected {
+            return Err(ListError::Damaged { found, expected });
+        }
+        Ok(Self { offsets, expires })
     }
-    let expires = expires.ok_or(ListError::Missing("#@"))?;
-    let expected = expected.ok_or(ListError::Missing("#h"))?;
-    let found: String = hash.finalize().iter().map(|octet| format!("{octet:02x}")).collect();
-    if found != expected {
-        return Err(ListError::Damaged { found, expected });
-    }
-    Ok(List { offsets, expires })
 }
 
 /// Since 1970.

@@ -4,7 +4,6 @@ use std::fs;
 
 use truechimer_core::units::Span;
 
-use super::parse::parse;
 use super::*;
 
 /// What the IERS published in July 2025, but for what is there for people.
@@ -26,7 +25,7 @@ const SECOND: Span = Span::from_secs(1);
 
 #[test]
 fn what_is_published() {
-    let list = parse(PUBLISHED).unwrap();
+    let list: List = PUBLISHED.parse().unwrap();
     assert_eq!(list.expires().to_string(), "2026-06-28 00:00:00");
     let now = list.at(WallTime::from_unix(1_767_225_600, 0)).unwrap();
     assert_eq!((now.tai, now.next), (37, None));
@@ -37,7 +36,7 @@ fn what_is_published() {
 
 #[test]
 fn what_it_says_at_a_time() {
-    let list = parse(LIST).unwrap();
+    let list: List = LIST.parse().unwrap();
     let expires = WallTime::from_unix(1_498_608_000, 0);
     let said = |time, tai, next: Option<(WallTime, bool)>| {
         let next = next.map(|(end, deleted)| LeapSecond { end, deleted });
@@ -92,7 +91,8 @@ fn damage_is_named() {
                 .into(),
         ),
     ] {
-        assert_eq!(parse(&LIST.replacen(old, new, 1)).unwrap_err().to_string(), problem);
+        let damaged = LIST.replacen(old, new, 1);
+        assert_eq!(damaged.parse::<List>().unwrap_err().to_string(), problem);
     }
 }
 
@@ -104,7 +104,7 @@ fn files() {
     let problem = load(Some(&path)).unwrap_err();
     assert!(problem.starts_with(&format!("{}: cannot read it: ", path.display())), "{problem}");
     fs::write(&path, LIST).unwrap();
-    assert_eq!(load(Some(&path)), Ok(Some(parse(LIST).unwrap())));
+    assert_eq!(load(Some(&path)), Ok(Some(LIST.parse().unwrap())));
     fs::write(&path, "").unwrap();
     assert_eq!(load(Some(&path)), Err(format!("{}: it has no line `#@`", path.display())));
 }

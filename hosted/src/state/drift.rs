@@ -10,14 +10,20 @@ const OF_OTHERS: f64 = 5.0;
 
 /// Why a text is none.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub(super) enum DriftError {
+pub enum DriftError {
+    /// Of its first word.
     #[error("{0:?} is not a frequency: a number of ppm from -100000 to 100000 is allowed")]
     Frequency(String),
+    /// Of its second.
     #[error("{0:?} is not a deviation: a number of ppm above 0 is allowed")]
     Deviation(String),
 }
 
-pub(super) fn parse(text: &str) -> Result<KnownFrequency, DriftError> {
+/// What it says.
+///
+/// # Errors
+/// It is not in this format.
+pub fn parse(text: &str) -> Result<KnownFrequency, DriftError> {
     let mut words = text.split_whitespace();
     let word = words.next().unwrap_or_default();
     let frequency = word.parse().ok().map(|ppm: f64| (ppm, ppm.abs() <= MAX_FREQUENCY.as_ppm()));
@@ -37,7 +43,9 @@ pub(super) fn parse(text: &str) -> Result<KnownFrequency, DriftError> {
     })
 }
 
-pub(super) fn format(known: KnownFrequency) -> String {
+/// As it is written.
+#[must_use]
+pub fn format(known: KnownFrequency) -> String {
     let KnownFrequency { frequency, deviation } = known;
     // No deviation is so small that it reads as none.
     format!("{:.6} {:.6}\n", frequency.as_ppm(), (deviation * 1e6).max(1e-6))

@@ -8,15 +8,21 @@ use super::LATEST;
 /// Why a text is none.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a time: a number of seconds since 1970 from 0 to {latest} is allowed", latest = LATEST.unix_secs())]
-pub(super) struct FloorError(String);
+pub struct FloorError(String);
 
-pub(super) fn parse(text: &str) -> Result<WallTime, FloorError> {
+/// What it says.
+///
+/// # Errors
+/// It is not in this format.
+pub fn parse(text: &str) -> Result<WallTime, FloorError> {
     let word = text.split_whitespace().next().unwrap_or_default();
     let secs = word.parse().ok().filter(|secs| (0..=LATEST.unix_secs()).contains(secs));
     let secs = secs.ok_or_else(|| FloorError(word.chars().take(24).collect()))?;
     Ok(WallTime::from_unix(secs, 0))
 }
 
-pub(super) fn format(floor: WallTime) -> String {
+/// As it is written.
+#[must_use]
+pub fn format(floor: WallTime) -> String {
     format!("{} {floor}\n", floor.unix_secs())
 }

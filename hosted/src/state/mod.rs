@@ -4,10 +4,10 @@
 //! A file that is damaged is reported and ignored, one that cannot be written is reported once and
 //! tried again when there is news. Neither ends the daemon.
 
-mod drift;
+pub mod drift;
 mod file;
-mod floor;
-mod rtc;
+pub mod floor;
+pub mod rtc;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +25,7 @@ use truechimer_core::units::{FreqOffset, Span, WallTime};
 use crate::config::Config;
 use crate::log::Log;
 
-pub use rtc::{DEFAULT as DEFAULT_RTC, Started};
+pub use rtc::Started;
 
 /// A kernel's frequency is that far from the one it was told.
 const ROUNDING: FreqOffset = FreqOffset::from_scaled_ppm(2);

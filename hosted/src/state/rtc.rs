@@ -96,9 +96,13 @@ impl Learning {
     "{0:?} is not what is known of a real-time clock: the time of a comparison, an offset and its error \
      in seconds, a rate and its error in ppm are allowed, five numbers"
 )]
-pub(super) struct RtcError(String);
+pub struct RtcError(String);
 
-pub(super) fn parse(text: &str) -> Result<Compared, RtcError> {
+/// What is known of it.
+///
+/// # Errors
+/// The text is not in this format.
+pub fn parse(text: &str) -> Result<Compared, RtcError> {
     let wrong = || RtcError(text.trim().chars().take(48).collect());
     let numbers: Vec<f64> =
         text.split_whitespace().map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
@@ -120,8 +124,9 @@ pub(super) fn parse(text: &str) -> Result<Compared, RtcError> {
     })
 }
 
-/// To the second, of which the rest makes it no more exact.
-pub(super) fn format(known: &Compared) -> String {
+/// As it is written: to the second, of which the rest makes it no more exact.
+#[must_use]
+pub fn format(known: &Compared) -> String {
     format!(
         "{} {:.3} {:.3} {:.3} {:.3}\n",
         known.at.unix_secs(),

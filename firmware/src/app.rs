@@ -20,8 +20,9 @@ use truechimer_core::run::TimeOnly;
 #[cfg(feature = "server")]
 use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
 use truechimer_core::units::{FreqOffset, Instant};
-use truechimer_core::{ALL_KINDS, Engine, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
+use truechimer_core::{ALL_KINDS, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
 
+use crate::Engine;
 use crate::clock::SystemClock;
 use crate::net::{self, Change, Driver, NewAddress, Stack};
 use crate::rtc::{Keeper, News, Start};
@@ -122,6 +123,7 @@ pub struct App<'a, D, C, R, S, const PEERS: usize, const KINDS: usize = ALL_KIND
         Responder,
         PEERS,
         KINDS,
+        false,
     >,
     servers: Servers<PEERS>,
     /// How servers that DHCP names are asked.

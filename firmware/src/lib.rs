@@ -62,3 +62,7 @@ mod servers;
 pub mod store;
 
 pub use app::{App, Error};
+
+/// The engine of an [`App`]: without what only a daemon's operator asks for.
+pub type Engine<const PEERS: usize, const KINDS: usize = { truechimer_core::ALL_KINDS }> =
+    truechimer_core::Engine<PEERS, KINDS, false>;

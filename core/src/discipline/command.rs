@@ -26,7 +26,7 @@ pub struct Awaited {
     pub until: Instant,
 }
 
-impl Discipline {
+impl<const EXTRAS: bool> Discipline<EXTRAS> {
     /// Gives the clock a command.
     pub(super) fn order(
         &mut self,
@@ -76,6 +76,7 @@ impl Discipline {
                     _ => self.end_later(now),
                 }
             }
+            ClockReply::Locked { .. } if !EXTRAS => {}
             ClockReply::Locked { at, offset, poll, frequency } => {
                 self.free_run.lock(at, offset, poll, frequency);
                 self.frequency = frequency;

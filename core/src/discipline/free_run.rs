@@ -6,9 +6,10 @@ use crate::units::{FreqOffset, Span, WallTime};
 /// Free-running time, reconstructed from the local clock and from what was really done to it.
 ///
 /// Between two changes the local clock runs at 1 + c times the free-running one, c as the clock
-/// **returned** it, not as it was asked; or as its loop has it. A step moves only the local clock.
+/// **returned** it, not as it was asked; or, with `LOOP`, as its loop has it. A step moves only the local
+/// clock.
 #[derive(Debug, Clone, Copy)]
-pub struct FreeRun {
+pub struct FreeRun<const LOOP: bool> {
     present: Segment,
     /// In place of the present segment, which is where it begins, while the clock's loop is closed.
     twin: Option<Twin>,
@@ -42,7 +43,7 @@ impl Segment {
     }
 }
 
-impl FreeRun {
+impl<const LOOP: bool> FreeRun<LOOP> {
     /// Free-running time begins as the local clock's, which runs at `rate`.
     pub fn new(local: WallTime, rate: FreqOffset) -> Self {
         let segment = Segment::new(local, local, 0, rate);
@@ -54,26 +55,31 @@ impl FreeRun {
         if local < self.present.local {
             return self.previous.at(local).0;
         }
-        match &self.twin {
+        match self.twin() {
             Some(twin) => twin.free(local),
             None => self.present.at(local).0,
         }
     }
 
+    /// `None` for ever unless `LOOP`.
+    fn twin(&self) -> Option<&Twin> {
+        self.twin.as_ref().filter(|_| LOOP)
+    }
+
     /// The rate that the local clock runs at, but for what its own loop adds to correct an offset.
     pub fn rate(&self) -> FreqOffset {
-        self.twin.map_or(self.present.rate, |twin| twin.frequency())
+        self.twin().map_or(self.present.rate, |twin| twin.frequency())
     }
 
     /// Whether the clock's own loop is closed.
     pub const fn is_locked(&self) -> bool {
-        self.twin.is_some()
+        LOOP && self.twin.is_some()
     }
 
     /// What the local clock gains while free-running time advances by `elapsed` from when it showed
     /// `local`.
     pub fn gain(&self, local: WallTime, elapsed: Span) -> Span {
-        match &self.twin {
+        match self.twin() {
             Some(twin) => twin.gain(local, elapsed),
             None => self.present.rate.gain(elapsed, 0).0,
         }
@@ -96,7 +102,7 @@ impl FreeRun {
 
     /// What there was ends at `local`.
     fn end(&mut self, local: WallTime) -> (WallTime, u64) {
-        match &self.twin {
+        match self.twin() {
             Some(twin) => {
                 let free = twin.free(local);
                 self.previous = Segment::new(local, free, 0, twin.rate(local));
@@ -111,7 +117,7 @@ impl FreeRun {
 
     /// The clock, which showed `local`, was stepped by `by`.
     pub fn step(&mut self, local: WallTime, by: Span) {
-        if let Some(twin) = &mut self.twin {
+        if let Some(twin) = self.twin.as_mut().filter(|_| LOOP) {
             twin.step(local, by);
         }
         self.present.local += by;
@@ -120,7 +126,7 @@ impl FreeRun {
 
     /// Time itself was moved by `by`, and the clock was not.
     pub fn leap(&mut self, by: Span) {
-        if let Some(twin) = &mut self.twin {
+        if let Some(twin) = self.twin.as_mut().filter(|_| LOOP) {
             twin.leap(by);
         }
         self.present.free += by;
@@ -129,7 +135,7 @@ impl FreeRun {
 
     /// The local clock shows `local`: what there is to do for each second that has passed is done.
     pub fn advance(&mut self, local: WallTime) {
-        if let Some(twin) = &mut self.twin {
+        if let Some(twin) = self.twin.as_mut().filter(|_| LOOP) {
             twin.advance(local);
         }
     }
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn undoes_frequency_and_steps() {
         let start = WallTime::from_unix(1_800_000_000, 0);
-        let mut free = FreeRun::new(start, FreqOffset::ZERO);
+        let mut free = FreeRun::<true>::new(start, FreqOffset::ZERO);
         let mut local = start + Span::from_secs(1_000);
         free.change_rate(local, FreqOffset::from_ppm(100));
         // 1000 s of free-running time later.
@@ -160,7 +166,7 @@ mod tests {
     fn a_thousand_changes_lose_nothing() {
         let start = WallTime::from_unix(1_800_000_000, 0);
         let rate = FreqOffset::from_ppm_f64(12.345);
-        let mut often = FreeRun::new(start, rate);
+        let mut often = FreeRun::<true>::new(start, rate);
         let once = often;
         let mut local = start;
         for n in 0..1_000 {

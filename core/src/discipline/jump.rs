@@ -41,7 +41,7 @@ impl Watch {
     }
 
     /// By how much a clock that runs as `run` has it was moved since it was last looked at, about.
-    pub fn moved(&self, now: Now, run: &FreeRun) -> Span {
+    pub fn moved<const LOOP: bool>(&self, now: Now, run: &FreeRun<LOOP>) -> Span {
         let elapsed = now.mono - self.seen.mono;
         let gain = match self.counter {
             Counter::Raw => run.gain(self.seen.wall, elapsed),
@@ -106,14 +106,14 @@ mod tests {
         Now { mono: Instant::default() + span, wall }
     }
 
-    fn look(watch: &mut Watch, now: Now, run: &FreeRun) -> Option<Span> {
+    fn look(watch: &mut Watch, now: Now, run: &FreeRun<true>) -> Option<Span> {
         let moved = watch.moved(now, run);
         watch.look(now);
         beyond_doubt(moved)
     }
 
     /// A clock of this rate, ppm.
-    fn run(rate: i32) -> FreeRun {
+    fn run(rate: i32) -> FreeRun<true> {
         FreeRun::new(now(0, 0).wall, FreqOffset::from_ppm(rate))
     }
 

@@ -74,7 +74,7 @@ impl LeapPlan {
 
 /// The leap second that is coming, and what the clock was told of it.
 #[derive(Debug)]
-pub struct Leaps {
+pub struct Leaps<const EXTRAS: bool> {
     mode: LeapMode,
     list: Option<LeapList>,
     /// What the majority announces.
@@ -87,10 +87,14 @@ pub struct Leaps {
     due: Option<Instant>,
 }
 
-impl Leaps {
+impl<const EXTRAS: bool> Leaps<EXTRAS> {
     pub const fn new(mode: LeapMode) -> Self {
         let announced = LeapIndicator::NoWarning;
         Self { mode, list: None, announced, next: None, made: None, told: None, due: None }
+    }
+
+    const fn mode(&self) -> LeapMode {
+        if EXTRAS { self.mode } else { LeapMode::Step }
     }
 
     pub const fn set_mode(&mut self, mode: LeapMode) {
@@ -108,7 +112,7 @@ impl Leaps {
 
     /// The list, if it is of any use.
     fn list(&self, time: WallTime) -> Option<&LeapList> {
-        self.list.as_ref().filter(|list| time < list.expires)
+        self.list.as_ref().filter(|list| EXTRAS && time < list.expires)
     }
 
     /// Who is asked.
@@ -128,7 +132,7 @@ impl Leaps {
     /// What clients are told: of the end of this month (RFC 5905 figure 9).
     pub fn indicator(&self, time: WallTime) -> LeapIndicator {
         match self.foreseen(time) {
-            Some(leap) if self.mode != LeapMode::Ignore && leap.end - time <= DAY.times(31) => {
+            Some(leap) if self.mode() != LeapMode::Ignore && leap.end - time <= DAY.times(31) => {
                 leap.indicator()
             }
             _ => LeapIndicator::NoWarning,
@@ -148,14 +152,14 @@ impl Leaps {
     /// The clock is right: what it is to be told, if that is news.
     pub fn update(&mut self, now: Now) -> Option<LeapPlan> {
         let is_on = |leap: LeapSecond| (leap.moment()..leap.moment() + SECOND).contains(&now.wall);
-        if self.mode == LeapMode::Step && self.next.is_some_and(is_on) {
+        if self.mode() == LeapMode::Step && self.next.is_some_and(is_on) {
             self.due = Some(now.mono + LATE);
             return None;
         }
         let today = |leap: &LeapSecond| leap.end - now.wall <= DAY;
         self.next = self.foreseen(now.wall).filter(today);
         self.due = self.next.map(|leap| now.mono + (leap.moment() + LATE - now.wall));
-        let leap = match (self.mode, self.next) {
+        let leap = match (self.mode(), self.next) {
             (LeapMode::Ignore, _) => return None,
             (LeapMode::Step, Some(leap)) => leap.indicator(),
             _ => LeapIndicator::NoWarning,
@@ -171,7 +175,7 @@ impl Leaps {
 
     /// The clock cannot make a leap second: it is slewed instead.
     pub fn give_up(&mut self) {
-        if self.mode == LeapMode::Step {
+        if self.mode() == LeapMode::Step {
             self.mode = LeapMode::Slew;
         }
     }
@@ -183,7 +187,7 @@ impl Leaps {
     /// By how much the clock leapt of its own between `from` and the time that it would show now
     /// otherwise, if it moved by about `moved`.
     pub fn leapt(&self, from: WallTime, to: WallTime, moved: Span) -> Option<Span> {
-        let leap = self.next.filter(|_| self.mode == LeapMode::Step)?;
+        let leap = self.next.filter(|_| self.mode() == LeapMode::Step)?;
         let by = leap.by();
         let passed = from < leap.moment() + SECOND && to >= leap.moment();
         (passed && (moved - by).abs() < SECOND.half()).then_some(by)
@@ -199,7 +203,7 @@ impl Leaps {
 
     /// Whether the books are to make it now.
     pub fn is_for_the_books(&self, time: WallTime) -> bool {
-        self.mode == LeapMode::Slew && self.next.is_some_and(|leap| time >= leap.moment())
+        self.mode() == LeapMode::Slew && self.next.is_some_and(|leap| time >= leap.moment())
     }
 
     /// Whether its time has come; looks again later if the clock was slower than expected.

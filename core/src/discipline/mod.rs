@@ -24,6 +24,7 @@ use self::panic::Panic;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, DisciplineMode, MAX_FREQUENCY};
 use crate::io::Refusal;
+use crate::peer::Exchange;
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
 
@@ -52,14 +53,15 @@ const LOOP_SHORTER: i8 = 2;
 /// The loop begins when nothing is more than so many times as wrong as it would be with it.
 const LOOP_MARGIN: f64 = 3.0;
 
-/// The books of the clock, and what is to be done next.
+/// The books of the clock, and what is to be done next; with `EXTRAS` also of a clock's own loop, and
+/// of leap seconds that are slewed or in a list.
 #[derive(Debug)]
-pub struct Discipline {
+pub struct Discipline<const EXTRAS: bool> {
     control: bool,
     mode: DisciplineMode,
     step_threshold: Span,
     max_slew: FreqOffset,
-    free_run: FreeRun,
+    free_run: FreeRun<EXTRAS>,
     /// What the clock is to run at when it is right.
     frequency: FreqOffset,
     /// When the slew in progress ends.
@@ -70,7 +72,7 @@ pub struct Discipline {
     step_limit: Option<u32>,
     panic: Panic,
     watch: Watch,
-    pub leaps: Leaps,
+    pub leaps: Leaps<EXTRAS>,
     /// A leap second is being slewed away.
     leaping: bool,
     /// Somebody else moved the clock, and it has not been corrected since.
@@ -82,7 +84,7 @@ pub struct Discipline {
     target: Option<(Consensus, WallTime)>,
 }
 
-impl Discipline {
+impl<const EXTRAS: bool> Discipline<EXTRAS> {
     /// A clock that runs as `config` says.
     pub fn new(config: &Config, now: Now) -> Self {
         Self {
@@ -118,6 +120,15 @@ impl Discipline {
     /// Free-running time when the local clock shows `local`.
     pub fn free_run(&self, local: WallTime) -> WallTime {
         self.free_run.at(local)
+    }
+
+    /// An exchange as it would have been if nobody had touched the local clock.
+    pub fn free_running(&self, exchange: &Exchange) -> Exchange {
+        Exchange {
+            sent: self.free_run(exchange.sent),
+            received: self.free_run(exchange.received),
+            ..*exchange
+        }
     }
 
     /// The frequency that the clock is kept at, without the slew.
@@ -219,7 +230,7 @@ impl Discipline {
 
     /// Whether the clock is off by a leap second that is being slewed away.
     pub const fn is_leaping(&self) -> bool {
-        self.leaping
+        EXTRAS && self.leaping
     }
 
     /// Whether the sources may be asked out of turn, now that the clock was moved.
@@ -264,15 +275,19 @@ impl Discipline {
             return None;
         }
         let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
-        let poll = (log2_secs(interval) - LOOP_SHORTER).max(0);
         self.leaping &= offset.abs() > self.step_threshold;
-        let may_step = !self.leaping
+        let may_step = !self.is_leaping()
             && self
                 .step_limit
                 .is_none_or(|limit| self.corrections < limit || (self.jump.is_some() && limit > 0));
         let command = if may_step && offset.abs() > self.step_threshold {
             ClockCommand::Step(offset)
-        } else if settled && offset.abs() <= LOOP_RANGE && self.may_lock(&consensus, offset, poll) {
+        } else if EXTRAS
+            && settled
+            && offset.abs() <= LOOP_RANGE
+            && let poll = (log2_secs(interval) - LOOP_SHORTER).max(0)
+            && self.may_lock(&consensus, offset, poll)
+        {
             let frequency = (!self.free_run.is_locked()).then_some(frequency);
             ClockCommand::Lock { frequency, offset, poll }
         } else {

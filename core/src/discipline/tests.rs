@@ -28,7 +28,7 @@ fn now(secs: i64) -> Now {
     }
 }
 
-fn discipline() -> Discipline {
+fn discipline() -> Discipline<true> {
     Discipline::new(&Config::default(), now(0))
 }
 
@@ -156,7 +156,7 @@ fn obey(clock: &mut SoftwareClock, at: Instant, command: ClockCommand) -> ClockR
 #[test]
 fn the_loop_of_a_clock_is_given_what_is_left() {
     let config = Config { discipline: DisciplineMode::Kernel, ..Config::default() };
-    let mut discipline = Discipline::new(&config, now(0));
+    let mut discipline = Discipline::<true>::new(&config, now(0));
     let mut clock = SoftwareClock::new(now(0).mono, now(0).wall);
     let fast = FreqOffset::from_ppm(-20);
     // At the start 40 ms behind, and 20 ppm fast.

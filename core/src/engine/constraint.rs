@@ -96,7 +96,7 @@ impl Constraint {
     }
 }
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// It is about `time`: if that is news, those are asked again that were not believed.
     pub(super) fn handle_constrained(&mut self, now: Now, time: WallTime) {
         if !self.constraint.set(now.mono, time) {

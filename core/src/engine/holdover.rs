@@ -5,7 +5,7 @@ use crate::holdover::{KnownFrequency, Quality, State, TimeStatus};
 use crate::io::Output;
 use crate::units::{Now, WallTime};
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// How good the clock is before the first source has spoken: [`Boot::quality`](crate::holdover::Boot::quality).
     pub const fn set_boot(&mut self, quality: Quality) {
         self.boot = quality;

@@ -11,7 +11,7 @@ use crate::holdover::Quality;
 use crate::peer::{Exchange, PeerId};
 use crate::units::Now;
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// Looks whether the clock was moved. `reply` is the clock's, if that is what came in.
     pub(super) fn watch_clock(&mut self, now: Now, reply: Option<&ClockReply>) {
         let (jump, leapt) = self.discipline.watch(now, reply);

@@ -7,7 +7,7 @@ use crate::select::Standing;
 use crate::units::{Now, Span};
 use crate::wire::LeapIndicator;
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// What a list of leap seconds says, in place of what the sources announce until it expires; `None`
     /// without one. To be called again after a leap second, with the next.
     pub const fn set_leap_list(&mut self, list: Option<LeapList>) {

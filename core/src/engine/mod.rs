@@ -32,7 +32,7 @@ use crate::estimate::{ALL_KINDS, Verdict};
 use crate::event::{Event, NotSyncedReason};
 use crate::holdover::{Keep, KnownFrequency, Quality};
 use crate::io::{Input, Output, Request, Stamp};
-use crate::peer::{Change, Due, Exchange, Peer, PeerId, Received, Reject, Terms};
+use crate::peer::{Bound, Change, Due, Peer, PeerId, Received, Reject, Terms};
 use crate::select::{Selection, Standing};
 use crate::system::SystemState;
 use crate::units::{Instant, Now, Span};
@@ -51,17 +51,21 @@ const STAGGER: Span = Span::from_millis(100);
 ///
 /// Of each peer, `KINDS` kinds of noise are reckoned with ([`Estimator`](crate::Estimator)).
 ///
+/// `EXTRAS` are what a daemon's operator may ask for: members of pools, orphan mode, a constraint, the
+/// clock's own loop, lists of leap seconds, leap seconds that the clock does not make, requests.
+/// Without them an image is smaller, and their settings and inputs have no effect.
+///
 /// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
 /// returns what is to be done.
 #[derive(Debug)]
-pub struct Engine<const PEERS: usize, const KINDS: usize = ALL_KINDS> {
+pub struct Engine<const PEERS: usize, const KINDS: usize = ALL_KINDS, const EXTRAS: bool = true> {
     peers: Vec<Associate<KINDS>, PEERS>,
     /// So many peers were removed, modulo what ids can tell apart.
     generation: u16,
     selection: Selection<PEERS>,
     left: Left,
     constraint: Constraint,
-    discipline: Discipline,
+    discipline: Discipline<EXTRAS>,
     sync: Sync,
     /// How good the clock was at the start, before any source.
     boot: Quality,
@@ -100,7 +104,7 @@ impl Iterator for Outputs<'_> {
     }
 }
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// An engine without peers. `seed` must be unpredictable to whoever can send datagrams here.
     #[must_use]
     #[inline(never)]
@@ -137,7 +141,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
             self.sync.deadline(),
             self.sync.tell_deadline(),
             self.report.deadline(),
-            self.constraint.deadline(),
+            self.constraint.deadline().filter(|_| EXTRAS),
         ];
         peers.chain(others.into_iter().flatten()).min()
     }
@@ -178,9 +182,10 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                 self.take_address(now, peer);
             }
             Input::Resolved { peer, addresses } => self.handle_resolved(now, peer, addresses),
-            Input::Constrained { time } => self.handle_constrained(now, time),
+            Input::Constrained { time } if EXTRAS => self.handle_constrained(now, time),
             Input::Clock(reply) => self.handle_clock(now, &reply),
-            Input::Operator(request) => self.handle_operator(now, request),
+            Input::Operator(request) if EXTRAS => self.handle_operator(now, request),
+            Input::Constrained { .. } | Input::Operator(_) => {}
         }
         self.outputs()
     }
@@ -239,7 +244,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
             self.set_status(now);
         } else if self.sync.tell_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.set_status(now);
-        } else if self.constraint.handle_timeout(now.mono, &mut self.rng) {
+        } else if EXTRAS && self.constraint.handle_timeout(now.mono, &mut self.rng) {
             self.push(Output::Constrain);
         } else if let Some(place) = self.report.next() {
             self.report_peer(place);
@@ -281,7 +286,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
         let outcome = match busy {
             Some(reason) => peer.ignore(reason),
             None => {
-                let bound = self.constraint.at(now.mono);
+                let bound = if EXTRAS { self.constraint.at(now.mono) } else { Bound::Open };
                 let terms = Terms { precision: self.precision, bound };
                 peer.handle_datagram(now, from, received.time, bytes, terms, &mut self.rng)
             }
@@ -295,7 +300,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                 self.push(Output::Rejected { peer: id, reason });
             }
             Received::Suspended { reason, pause: next, change } => {
-                if let Reject::Constraint(_) = reason {
+                if EXTRAS && let Reject::Constraint(_) = reason {
                     self.constraint.refused(now.mono, self.peers.len());
                 }
                 self.push(Output::Rejected { peer: id, reason });
@@ -312,7 +317,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                 let Some(associate) = self.peers.iter_mut().find(|one| one.id == id) else {
                     return;
                 };
-                let free = free_running(&self.discipline, &exchange);
+                let free = self.discipline.free_running(&exchange);
                 let (verdict, confirmed) = associate.peer.learn(&free, now.mono);
                 associate.unconfirmed &= verdict == Verdict::Violated;
                 self.peer_changed(now, id, confirmed.or(change));
@@ -358,15 +363,6 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
             let pool = peer.is_pool();
             self.push(Output::BadPeer { peer: id, address, pool });
         }
-    }
-}
-
-/// The exchange as it would have been if nobody had touched the local clock.
-fn free_running(discipline: &Discipline, exchange: &Exchange) -> Exchange {
-    Exchange {
-        sent: discipline.free_run(exchange.sent),
-        received: discipline.free_run(exchange.received),
-        ..*exchange
     }
 }
 

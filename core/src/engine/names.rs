@@ -36,7 +36,7 @@ impl Left {
     }
 }
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     pub(super) fn handle_resolved(&mut self, now: Now, id: PeerId, found: &[SocketAddr]) {
         let others = self.peers.iter().filter(|one| one.id != id);
         let taken: Vec<SocketAddr, PEERS> = others.filter_map(|one| one.peer.address()).collect();
@@ -45,8 +45,9 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
         };
         let (was_valid, is_bad) = (peer.trust.is_valid(), peer.is_to_be_left());
         let pause = if peer.has_denied() { DENIED } else { Span::ZERO };
-        let is_pool = peer.is_pool();
-        let former = peer.handle_resolved(found, &taken, &self.left.0, now.mono, &mut self.rng);
+        let is_pool = EXTRAS && peer.is_pool();
+        let left = if EXTRAS { self.left.0.as_slice() } else { &[] };
+        let former = peer.handle_resolved::<EXTRAS>(found, &taken, left, now.mono, &mut self.rng);
         if let Some(former) = former.filter(|_| is_pool && is_bad) {
             self.left.add(former, now.mono + pause);
         }
@@ -58,6 +59,9 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
 
     /// A member of a pool that is asked where this server is makes way for it.
     pub(super) fn take_address(&mut self, now: Now, id: PeerId) {
+        if !EXTRAS {
+            return;
+        }
         let Some(peer) = self.peer_mut(id).filter(|peer| !peer.is_pool()) else { return };
         let Some(address) = peer.address() else { return };
         let is_there = |one: &&mut Associate<KINDS>| {

@@ -30,7 +30,7 @@ fn rank<const KINDS: usize>(peer: &Peer<KINDS>, orphan_stratum: u8) -> Option<Ra
     precedes.then_some(Rank::Orphan(its.to_bytes()))
 }
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// Leaves one orphan of those that come before this host, if nobody else is there.
     pub(super) fn sort_out_orphans(&mut self, candidates: &mut Vec<Candidate, PEERS>) {
         let Some(stratum) = self.orphan_stratum else { return };

@@ -16,7 +16,7 @@ use crate::units::Now;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyPeers;
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// Adds a peer, which is asked at once, or a little later if others were just added.
     ///
     /// # Errors
@@ -32,10 +32,11 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
             true => KnownFrequency { frequency, deviation: self.frequency_deviation },
             false => KnownFrequency::about(frequency),
         };
+        let config = PeerConfig { pool: EXTRAS && config.pool, ..*config };
         self.peers
             .push(Associate {
                 id,
-                peer: Peer::new(config, first_query, known, self.packets),
+                peer: Peer::new(&config, first_query, known, self.packets),
                 standing: Standing::Waiting,
                 sent: Stamp::default(),
                 received: Stamp::default(),

@@ -119,7 +119,7 @@ impl PeerSnapshot {
     }
 }
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// What can be seen of it.
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot<'_, KINDS> {

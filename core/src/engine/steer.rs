@@ -15,7 +15,7 @@ use crate::units::{FreqOffset, Now, WallTime};
 /// Answers of one peer after which the clock is corrected at leisure (`ALGORITHM` §7).
 const SETTLED_AFTER: u64 = 8;
 
-impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
+impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     /// Asks all valid peers, of which one has a new sample, what the time is, and sets the clock by
     /// what they agree on.
     // Its stack is not needed while its caller does other things.
@@ -34,7 +34,9 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                 let _ = candidates.push(candidate);
             }
         }
-        self.sort_out_orphans(&mut candidates);
+        if EXTRAS {
+            self.sort_out_orphans(&mut candidates);
+        }
         // The first correction may be a step, and who answers first is not therefore right.
         let waiting = |one: &Associate<KINDS>| {
             one.peer.is_undecided() || one.unconfirmed && one.peer.is_expected_to_answer()
@@ -54,7 +56,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
             && peer.trust.is_valid()
         {
             let standing = candidate(peer, 0, time).err().unwrap_or(*standing);
-            peer.judge(is_of_use(standing), now.mono);
+            peer.judge(!EXTRAS || is_of_use(standing), now.mono);
         }
         let Some(consensus) = consensus else { return };
         self.count_announcements();
@@ -82,6 +84,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                     self.event(Event::AdjustingFrequency { from: before, to: frequency });
                 }
             }
+            Some(ClockCommand::Lock { .. }) if !EXTRAS => {}
             Some(ClockCommand::Lock { offset, .. }) => self.event(Event::AdjustingClock { offset }),
             Some(_) => {}
             None => self.update_sync(now),
@@ -104,6 +107,7 @@ impl<const PEERS: usize, const KINDS: usize> Engine<PEERS, KINDS> {
                 self.update_sync(now);
             }
             ClockReply::Adjusted { .. } => self.update_sync(now),
+            ClockReply::Locked { .. } if !EXTRAS => {}
             ClockReply::Locked { frequency, .. } => {
                 if frequency != before {
                     self.event(Event::AdjustingFrequency { from: before, to: frequency });

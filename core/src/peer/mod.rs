@@ -358,8 +358,8 @@ impl<const KINDS: usize> Peer<KINDS> {
     }
 
     /// The name has these addresses; `taken` are not to be had or come last, as do those that others
-    /// have `left`. Says at which one it is asked no more.
-    pub fn handle_resolved(
+    /// have `left`. Says at which one it is asked no more. `POOLS`: whether there are pools.
+    pub fn handle_resolved<const POOLS: bool>(
         &mut self,
         found: &[SocketAddr],
         taken: &[SocketAddr],
@@ -368,7 +368,8 @@ impl<const KINDS: usize> Peer<KINDS> {
         rng: &mut ChaCha8Rng,
     ) -> Option<SocketAddr> {
         let former = self.address();
-        let claim = Claim { taken, distinct: self.pool, left, leave: self.is_to_be_left() };
+        let claim =
+            Claim { taken, distinct: POOLS && self.pool, left, leave: self.is_to_be_left() };
         if !self.addresses.resolved(found, claim, now, rng) {
             return None;
         }

@@ -6,7 +6,7 @@ mod responder;
 
 use core::net::SocketAddr;
 
-use crate::clock::{ClockCommand, ClockReply};
+use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::engine::Engine;
 use crate::estimate::ALL_KINDS;
 use crate::event::Event;
@@ -27,7 +27,15 @@ const STALE_TURNS: u8 = 2;
 
 /// An engine and a [`Server`](crate::server::Server), or [`Nobody`], bound to sockets and a clock.
 #[derive(Debug)]
-pub struct Node<E, S, C, V, const PEERS: usize, const KINDS: usize = ALL_KINDS> {
+pub struct Node<
+    E,
+    S,
+    C,
+    V,
+    const PEERS: usize,
+    const KINDS: usize = ALL_KINDS,
+    const EXTRAS: bool = true,
+> {
     /// Decides: an [`Engine`], or a reference to one, which is large.
     pub engine: E,
     /// Answers others.
@@ -45,9 +53,10 @@ pub struct Node<E, S, C, V, const PEERS: usize, const KINDS: usize = ALL_KINDS> 
     stale_turns: u8,
 }
 
-impl<E, S, C, V, const PEERS: usize, const KINDS: usize> Node<E, S, C, V, PEERS, KINDS>
+impl<E, S, C, V, const PEERS: usize, const KINDS: usize, const EXTRAS: bool>
+    Node<E, S, C, V, PEERS, KINDS, EXTRAS>
 where
-    E: core::borrow::BorrowMut<Engine<PEERS, KINDS>>,
+    E: core::borrow::BorrowMut<Engine<PEERS, KINDS, EXTRAS>>,
     S: DatagramSocket,
     C: AdjustableClock,
     V: Responder,
@@ -204,6 +213,8 @@ where
                 .clock
                 .adjust(frequency, slew)
                 .map(|rate| ClockReply::Adjusted { at: self.clock.now().wall, rate }),
+            // Without extras no engine asks for it.
+            ClockCommand::Lock { .. } if !EXTRAS => Err(ClockError::Unsupported),
             ClockCommand::Lock { frequency, offset, poll } => {
                 self.clock.lock(frequency, offset, poll).map(|frequency| ClockReply::Locked {
                     at: self.clock.now().wall,

@@ -22,9 +22,9 @@ pub trait Responder {
     const EMPTY: Self::Datagram;
 
     /// The engine has changed, or time has passed.
-    fn update<const PEERS: usize, const KINDS: usize>(
+    fn update<const PEERS: usize, const KINDS: usize, const EXTRAS: bool>(
         &mut self,
-        engine: &Engine<PEERS, KINDS>,
+        engine: &Engine<PEERS, KINDS, EXTRAS>,
         now: Now,
     );
 
@@ -57,9 +57,9 @@ where
     type Datagram = [u8; QUERY];
     const EMPTY: Self::Datagram = [0; QUERY];
 
-    fn update<const PEERS: usize, const KINDS: usize>(
+    fn update<const PEERS: usize, const KINDS: usize, const EXTRAS: bool>(
         &mut self,
-        engine: &Engine<PEERS, KINDS>,
+        engine: &Engine<PEERS, KINDS, EXTRAS>,
         now: Now,
     ) {
         Self::update(self, &engine.system(now), now);
@@ -108,9 +108,9 @@ where
     type Datagram = [u8; TIME_QUERY];
     const EMPTY: Self::Datagram = [0; TIME_QUERY];
 
-    fn update<const PEERS: usize, const KINDS: usize>(
+    fn update<const PEERS: usize, const KINDS: usize, const EXTRAS: bool>(
         &mut self,
-        engine: &Engine<PEERS, KINDS>,
+        engine: &Engine<PEERS, KINDS, EXTRAS>,
         now: Now,
     ) {
         self.0.update(&engine.system(now), now);
@@ -168,7 +168,11 @@ impl Responder for Nobody {
     type Datagram = [u8; REPLY];
     const EMPTY: Self::Datagram = [0; REPLY];
 
-    fn update<const PEERS: usize, const KINDS: usize>(&mut self, _: &Engine<PEERS, KINDS>, _: Now) {
+    fn update<const PEERS: usize, const KINDS: usize, const EXTRAS: bool>(
+        &mut self,
+        _: &Engine<PEERS, KINDS, EXTRAS>,
+        _: Now,
+    ) {
     }
 
     fn respond(

@@ -6,17 +6,16 @@ use embedded_time::Clock;
 use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 use smoltcp::wire::{EthernetAddress, IpAddress};
-use truechimer_core::Engine;
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::hal::{Rtc, Store};
 use truechimer_core::holdover::Record;
 use truechimer_core::units::{Instant, Span};
-use truechimer_firmware::App;
 use truechimer_firmware::clock::SystemClock;
 use truechimer_firmware::net::{
     Addressing, Buffers, Driver, Ipv4, OTHER_SOCKETS, Stack, TooFewSockets, fork_seed,
 };
 use truechimer_firmware::rtc::{self, Start};
+use truechimer_firmware::{App, Engine};
 
 /// Servers that are asked, at most.
 pub const PEERS: usize = 4;

@@ -4,6 +4,7 @@
 mod claims;
 mod clock;
 mod constraint;
+mod extras;
 mod holdover;
 mod jumps;
 mod leap;

@@ -13,6 +13,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use super::super::{Engine, PeerSnapshot, Snapshot};
 use crate::clock::{ClockCommand, ClockError, ClockReply};
 use crate::config::{Config, MAX_FREQUENCY, PeerConfig, SelectOptions};
+use crate::estimate::ALL_KINDS;
 use crate::holdover::State;
 use crate::io::{Input, Output, Refusal, Request, Stamp, StampSource};
 use crate::peer::{PeerId, Reject};
@@ -90,8 +91,8 @@ struct Arrival {
 }
 
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) engine: Engine<4>,
+pub(super) struct World<const EXTRAS: bool = true> {
+    pub(super) engine: Engine<4, ALL_KINDS, EXTRAS>,
     pub(super) servers: Vec<Server>,
     pub(super) fault: Option<Fault>,
     /// The clock takes no rate beyond this.
@@ -132,9 +133,26 @@ impl World {
         Self::with_clock(config, PRESENT, PRESENT + ahead, FreqOffset::ZERO)
     }
 
+    /// A right clock on an oscillator that is `ppm` too fast.
+    pub(super) fn drifting(config: &Config, ppm: i32) -> Self {
+        Self::with_clock(config, PRESENT, PRESENT, FreqOffset::from_ppm(ppm))
+    }
+
+    /// As [`of`](Self::of).
+    pub(super) fn with_clock(
+        config: &Config,
+        epoch: WallTime,
+        local: WallTime,
+        oscillator: FreqOffset,
+    ) -> Self {
+        Self::of(config, epoch, local, oscillator)
+    }
+}
+
+impl<const EXTRAS: bool> World<EXTRAS> {
     /// A clock that shows `local` at the time `epoch`, over an oscillator that is too fast by
     /// `oscillator`.
-    pub(super) fn with_clock(
+    pub(super) fn of(
         config: &Config,
         epoch: WallTime,
         local: WallTime,
@@ -168,11 +186,6 @@ impl World {
             clock,
             rng: ChaCha8Rng::from_seed([7; 32]),
         }
-    }
-
-    /// A right clock on an oscillator that is `ppm` too fast.
-    pub(super) fn drifting(config: &Config, ppm: i32) -> Self {
-        Self::with_clock(config, PRESENT, PRESENT, FreqOffset::from_ppm(ppm))
     }
 
     /// Adds servers that are asked at their addresses.
@@ -380,7 +393,9 @@ impl World {
             return;
         }
         let at = Stamp { time: now.wall, source: StampSource::Kernel };
-        let _ = self.engine.handle(now, Input::Sent { peer, at, from: Some(OWN) });
+        let _ = self
+            .engine
+            .handle(now, Input::Sent { peer, at, own_id: Some(ReferenceId::from_addr(OWN)) });
         let [there, back] = [0, 1].map(|way| server.delay[way] + self.queue(server.queues[way]));
         let lost = self.rng.next_u32() % 100 < server.loss_percent;
         if !server.alive || lost {

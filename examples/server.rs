@@ -15,7 +15,7 @@ use std::time::{Instant as HostInstant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use truechimer_core::config::DRIFT_TOLERANCE;
 use truechimer_core::server::{Verdict, respond};
-use truechimer_core::system::SystemState;
+use truechimer_core::system::{Reference, SystemState};
 use truechimer_core::units::{Instant, Span, WallTime};
 use truechimer_core::wire::{LeapIndicator, ReferenceId};
 
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         root_delay: Span::ZERO,
         root_dispersion: Span::from_millis(10),
         drift: DRIFT_TOLERANCE, // nobody disciplines this clock: its error grows from now on
-        reference_id: ReferenceId::from_bytes([127, 127, 1, 1]),
+        reference: Reference::Id(ReferenceId::from_bytes([127, 127, 1, 1])),
         reference_time: wall()?,
         updated: Instant::default(),
     };

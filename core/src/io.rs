@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::holdover::State;
 use crate::peer::{PeerId, Reject};
 use crate::units::{Span, WallTime};
-use crate::wire::Header;
+use crate::wire::{Header, ReferenceId};
 
 /// How a time of arrival or departure was taken, the best first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,9 +57,8 @@ pub enum Input<'a> {
         peer: PeerId,
         /// When.
         at: Stamp,
-        /// From where, if time is served there: who names that address as his reference follows
-        /// this host.
-        from: Option<IpAddr>,
+        /// What a server that follows this host names as its reference, if time is served there.
+        own_id: Option<ReferenceId>,
     },
     /// The last query could not be sent.
     SendFailed {

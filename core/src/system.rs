@@ -1,8 +1,31 @@
 //! What this clock is to others: the system variables of RFC 5905 §9.1.
 
+use core::net::IpAddr;
+
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM};
 use crate::units::{FreqOffset, Instant, Span, WallTime};
 use crate::wire::{LeapIndicator, ReferenceId};
+
+/// What a clock follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Reference {
+    /// The server at this address.
+    Server(IpAddr),
+    /// No server, or one of which only this is known.
+    Id(ReferenceId),
+}
+
+impl Reference {
+    /// As clients are told: not before, for that of an IPv6 address is a digest.
+    #[must_use]
+    pub fn id(self) -> ReferenceId {
+        match self {
+            Self::Server(address) => ReferenceId::from_addr(address),
+            Self::Id(id) => id,
+        }
+    }
+}
 
 /// The state that a server tells its clients, true at `updated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +44,7 @@ pub struct SystemState {
     /// How fast that grows: 15 ppm (RFC 5905 §11.2, PHI) and what is not known of the frequency.
     pub drift: FreqOffset,
     /// What the clock follows.
-    pub reference_id: ReferenceId,
+    pub reference: Reference,
     /// When it was last set or corrected.
     pub reference_time: WallTime,
     /// When all this was true.
@@ -39,7 +62,7 @@ impl SystemState {
             root_delay: Span::ZERO,
             root_dispersion: Span::ZERO,
             drift: DRIFT_TOLERANCE,
-            reference_id: ReferenceId::from_bytes(*b"INIT"),
+            reference: Reference::Id(ReferenceId::from_bytes(*b"INIT")),
             reference_time: WallTime::UNIX_EPOCH,
             updated: now,
         }

@@ -16,9 +16,7 @@ use truechimer_core::io::{Input, Output};
 use truechimer_core::run::Nobody;
 use truechimer_core::run::Node;
 #[cfg(feature = "server")]
-use truechimer_core::run::TimeOnly;
-#[cfg(feature = "server")]
-use truechimer_core::server::{self, Access, AccessList, ClientSet, Server, StampSet};
+use truechimer_core::server::{OpenServer, StampSet};
 use truechimer_core::units::{FreqOffset, Instant};
 use truechimer_core::{ALL_KINDS, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
 
@@ -37,20 +35,13 @@ const STAMP_SETS: usize = 8;
 
 /// Answers everybody, without a limit of rate.
 #[cfg(feature = "server")]
-type Responder = TimeOnly<Server<[ClientSet; 0], [StampSet; STAMP_SETS], 1>>;
+type Responder = OpenServer<[StampSet; STAMP_SETS]>;
 #[cfg(not(feature = "server"))]
 type Responder = Nobody;
 
 #[cfg(feature = "server")]
 fn responder(seed: [u8; 32]) -> Responder {
-    TimeOnly(Server::new(
-        &server::Config::default(),
-        AccessList::uniform(Access::Allow),
-        AccessList::uniform(Access::Deny),
-        [],
-        [StampSet::EMPTY; STAMP_SETS],
-        seed,
-    ))
+    OpenServer::new([StampSet::EMPTY; STAMP_SETS], seed)
 }
 #[cfg(not(feature = "server"))]
 const fn responder(_: [u8; 32]) -> Responder {

@@ -68,7 +68,7 @@ impl<const LOOP: bool> FreeRun<LOOP> {
 
     /// The rate that the local clock runs at, but for what its own loop adds to correct an offset.
     pub fn rate(&self) -> FreqOffset {
-        self.twin().map_or(self.present.rate, |twin| twin.frequency())
+        self.twin().map_or(self.present.rate, Twin::frequency)
     }
 
     /// Whether the clock's own loop is closed.

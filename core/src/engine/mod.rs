@@ -170,10 +170,10 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
                 };
                 self.handle_datagram(now, peer, from, received, bytes, busy);
             }
-            Input::Sent { peer, at, from } => {
+            Input::Sent { peer, at, own_id } => {
                 if let Some(associate) = self.associate_mut(peer) {
                     associate.sent = at;
-                    associate.peer.handle_sent(at.time, from);
+                    associate.peer.handle_sent(at.time, own_id);
                 }
             }
             Input::SendFailed { peer } => {

@@ -9,7 +9,7 @@ use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM, drift_bo
 use crate::maths::power;
 use crate::peer::Peer;
 use crate::select::Consensus;
-use crate::system::SystemState;
+use crate::system::{Reference, SystemState};
 use crate::units::{FreqOffset, Instant, Now, Span};
 use crate::wire::{LeapIndicator, ReferenceId};
 
@@ -129,7 +129,7 @@ impl Sync {
             root_dispersion: (consensus.bounds.guaranteed - root_delay.half()).max(Span::ZERO)
                 + precision,
             drift: drift_bound(consensus.frequency_deviation),
-            reference_id: ReferenceId::from_addr(address.ip()),
+            reference: Reference::Server(address.ip()),
             reference_time: now.wall,
             updated: now.mono,
         });
@@ -199,10 +199,10 @@ impl Sync {
                 // It is its own reference: no more is wrong with it than how it is read.
                 root_dispersion: Span::from_log2_secs(self.precision),
                 drift: DRIFT_TOLERANCE,
-                reference_id: match stratum {
+                reference: Reference::Id(match stratum {
                     1 => ReferenceId::LOCAL,
                     _ => ReferenceId::from_bytes(LOCAL_ADDRESS),
-                },
+                }),
                 reference_time: now.wall,
                 updated: now.mono,
             },

@@ -11,7 +11,7 @@ mod query;
 mod trust;
 mod validity;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::Rng;
@@ -311,9 +311,9 @@ impl<const KINDS: usize> Peer<KINDS> {
         Due::Query { to, bytes: query.to_bytes() }
     }
 
-    /// The query really left at `at`; who has his time from `from` follows this host.
-    pub fn handle_sent(&mut self, at: WallTime, from: Option<IpAddr>) {
-        self.own_id = from.map(ReferenceId::from_addr);
+    /// The query really left at `at`; a server whose reference is `own_id` follows this host.
+    pub fn handle_sent(&mut self, at: WallTime, own_id: Option<ReferenceId>) {
+        self.own_id = own_id;
         if let Some(query) = &mut self.query {
             query.transmitted = at;
         }

@@ -14,9 +14,9 @@ use crate::hal::{AdjustableClock, Channel, DatagramSocket, RawStamp, Received};
 use crate::io::{Input, Output};
 use crate::peer::PeerId;
 use crate::server::Refusal;
-use crate::wire::Header;
+use crate::wire::{Header, ReferenceId};
 
-pub use self::responder::{Nobody, Responder, TimeOnly};
+pub use self::responder::{Nobody, Responder};
 
 /// Datagrams taken in one turn, so that a flood does not hold up the timers.
 const BATCH: usize = 32;
@@ -198,7 +198,8 @@ where
     }
 
     fn sent(&self, peer: PeerId, stamp: RawStamp) -> Input<'static> {
-        Input::Sent { peer, at: self.clock.stamp(stamp), from: self.socket.served_at(peer) }
+        let own_id = self.socket.served_at(peer).map(ReferenceId::from_addr);
+        Input::Sent { peer, at: self.clock.stamp(stamp), own_id }
     }
 
     fn command(&mut self, command: ClockCommand) -> ClockReply {

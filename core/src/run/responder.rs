@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use crate::engine::Engine;
 use crate::hal::{AdjustableClock, DatagramSocket, Received};
-use crate::server::{Answer, ClientSet, Refusal, Server, StampSet};
+use crate::server::{Answer, ClientSet, OpenServer, Refusal, Response, Server, StampSet};
 use crate::units::{Now, WallTime};
 
 /// No message that is answered is as long ...
@@ -14,7 +14,7 @@ const TIME_QUERY: usize = 256;
 /// No reply that is used is as long: queries have no extension fields, so replies have none.
 const REPLY: usize = 128;
 
-/// A [`Server`], one for [`TimeOnly`], or [`Nobody`].
+/// A [`Server`], an [`OpenServer`], or [`Nobody`].
 pub trait Responder {
     /// What holds a datagram: one that fills it was cut off and is dropped.
     type Datagram: AsRef<[u8]> + AsMut<[u8]>;
@@ -76,12 +76,14 @@ where
     ) -> Result<(), Refusal> {
         let (now, from) = (clock.now(), received.from);
         let answer = self.handle(bytes, from.ip(), at, now.mono)?;
-        if let Answer::Control(query) = &answer {
-            if socket.reply(listener, from, &self.control(query, now)).is_ok() {
-                self.sent(&answer, None);
+        let left = match &answer {
+            Answer::Time(response) => reply(response, listener, from, clock, socket).map(Some),
+            Answer::Control(query) => {
+                socket.reply(listener, from, &self.control(query, now)).ok().map(|()| None)
             }
-        } else {
-            reply(self, listener, from, &answer, clock, socket);
+        };
+        if let Some(departed) = left {
+            self.sent(&answer, departed);
         }
         Ok(())
     }
@@ -95,16 +97,7 @@ where
     }
 }
 
-/// A server that is asked for nothing but the time: control messages are not answered, and what
-/// they are answered with takes no place.
-#[derive(Debug)]
-pub struct TimeOnly<V>(pub V);
-
-impl<C, S, const RULES: usize> Responder for TimeOnly<Server<C, S, RULES>>
-where
-    C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
-    S: AsMut<[StampSet]>,
-{
+impl<S: AsMut<[StampSet]>> Responder for OpenServer<S> {
     type Datagram = [u8; TIME_QUERY];
     const EMPTY: Self::Datagram = [0; TIME_QUERY];
 
@@ -113,7 +106,7 @@ where
         engine: &Engine<PEERS, KINDS, EXTRAS>,
         now: Now,
     ) {
-        self.0.update(&engine.system(now), now);
+        Self::update(self, &engine.system(now));
     }
 
     fn respond(
@@ -126,38 +119,31 @@ where
         socket: &mut impl DatagramSocket,
     ) -> Result<(), Refusal> {
         let (now, from) = (clock.now(), received.from);
-        let answer = self.0.handle(bytes, from.ip(), at, now.mono)?;
-        reply(&mut self.0, listener, from, &answer, clock, socket);
+        let response = self.handle(bytes, from.ip(), at, now.mono)?;
+        if let Some(leaving) = reply(&response, listener, from, clock, socket) {
+            self.sent(&response, leaving);
+        }
         Ok(())
     }
 
-    fn drop_stale(&mut self, bytes: &[u8]) {
-        self.0.drop_stale(bytes);
-    }
+    fn drop_stale(&mut self, _: &[u8]) {}
 
     fn stepped(&mut self) {
-        self.0.stepped();
+        Self::stepped(self);
     }
 }
 
-/// Sends an answer that is the time.
-fn reply<C, S, const RULES: usize>(
-    server: &mut Server<C, S, RULES>,
+/// Sends the time, and says when that was.
+fn reply(
+    response: &Response,
     listener: u16,
     to: SocketAddr,
-    answer: &Answer<'_>,
     clock: &impl AdjustableClock,
     socket: &mut impl DatagramSocket,
-) where
-    C: AsRef<[ClientSet]> + AsMut<[ClientSet]>,
-    S: AsMut<[StampSet]>,
-{
-    let Answer::Time(response) = answer else { return };
+) -> Option<WallTime> {
+    // By when it is sent it may have arrived: what is known then is no better.
     let leaving = clock.now().wall;
-    if socket.reply(listener, to, &response.emit(leaving)).is_ok() {
-        // By now it may have arrived: what is known after sending it is no better.
-        server.sent(answer, Some(leaving));
-    }
+    socket.reply(listener, to, &response.emit(leaving)).ok().map(|()| leaving)
 }
 
 /// Of a host that only asks: nobody is answered.

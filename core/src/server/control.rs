@@ -134,7 +134,7 @@ fn write_variable(
         "precision" => write!(text, "{}", served.precision),
         "rootdelay" => write!(text, "{:.3}", millis(served.root_delay)),
         "rootdisp" => write!(text, "{:.3}", millis(dispersion)),
-        "refid" => write!(text, "{}", served.reference_id.display(served.stratum % 16)),
+        "refid" => write!(text, "{}", served.reference.id().display(served.stratum % 16)),
         "reftime" => stamp(text, served.reference_time),
         _ => stamp(text, now),
     }

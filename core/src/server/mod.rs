@@ -2,7 +2,7 @@
 //!
 //! [`Server`] is all of it: who may ask ([`AccessList`]) and how often ([`RateLimit`]), what is
 //! answered, the interleaved mode (RFC 9769), leap seconds that are spread ([`Smear`]), control
-//! messages for monitoring, counters. [`respond`] is what it is built around, without memory of
+//! messages for monitoring, counters. [`OpenServer`] is what of it an appliance needs. [`respond`] is what it is built around, without memory of
 //! who asked.
 //!
 //! ```text
@@ -21,6 +21,7 @@ mod control;
 mod counters;
 mod handle;
 mod histogram;
+mod open;
 mod prefix;
 mod rate;
 mod refusal;
@@ -37,6 +38,7 @@ pub use control::{ControlPacket, ControlQuery};
 pub use counters::Counters;
 pub use handle::{Answer, Server};
 pub use histogram::Histogram;
+pub use open::OpenServer;
 pub use prefix::{Prefix, PrefixError};
 pub use rate::{Client, ClientSet};
 pub use refusal::Refusal;

@@ -5,7 +5,7 @@ use super::config::{Beyond, Config, Orphan};
 use super::refusal::Refusal;
 use super::smear;
 use crate::config::MAX_STRATUM;
-use crate::system::SystemState;
+use crate::system::{Reference, SystemState};
 use crate::units::{Instant, NtpShort, NtpTimestamp, Span};
 use crate::wire::{KissCode, LeapIndicator, ReferenceId};
 
@@ -35,7 +35,7 @@ pub(super) struct Template {
 impl Template {
     pub(super) fn new(state: &SystemState, max_error: Span, beyond: Beyond) -> Self {
         let (leap, stratum, reference_id) = if state.is_synchronised() {
-            (state.leap, state.stratum, state.reference_id)
+            (state.leap, state.stratum, state.reference.id())
         } else {
             // Stratum 16 is 0 on the wire (RFC 5905 §7.3).
             (LeapIndicator::Alarm, 0, ReferenceId::from_bytes(KissCode::INIT.to_bytes()))
@@ -127,7 +127,7 @@ pub(super) fn served(
     if let Some(offset) = smeared
         && served.is_synchronised()
     {
-        served.reference_id = smear::reference_id(offset);
+        served.reference = Reference::Id(smear::reference_id(offset));
         served.reference_time += offset;
     }
     served
@@ -137,7 +137,7 @@ fn orphaned(state: &SystemState, orphan: Orphan) -> SystemState {
     SystemState {
         leap: LeapIndicator::NoWarning,
         stratum: orphan.stratum.clamp(1, MAX_STRATUM - 1),
-        reference_id: ReferenceId::from_bytes(ORPHAN_ADDRESS),
+        reference: Reference::Id(ReferenceId::from_bytes(ORPHAN_ADDRESS)),
         root_delay: Span::ZERO,
         // It is its own reference: no more is wrong with it than how it is read.
         root_dispersion: Span::from_log2_secs(state.precision),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::system::Reference;
 use crate::units::FreqOffset;
 use crate::wire::{LeapIndicator, ReferenceId};
 use core::net::Ipv4Addr;
@@ -12,7 +13,7 @@ fn state() -> SystemState {
         root_delay: Span::from_millis(20),
         root_dispersion: Span::from_millis(5),
         drift: FreqOffset::from_ppm(15),
-        reference_id: ReferenceId::from_ipv4(Ipv4Addr::new(192, 0, 2, 1)),
+        reference: Reference::Id(ReferenceId::from_ipv4(Ipv4Addr::new(192, 0, 2, 1))),
         reference_time: WallTime::from_unix(1_800_000_000, 0),
         updated: Instant::from_nanos(1_000_000_000),
     }

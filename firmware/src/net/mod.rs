@@ -152,6 +152,9 @@ struct PeerSocket {
     served_at: Option<IpAddr>,
 }
 
+/// Whether others may ask this host: who serves nobody is followed by nobody.
+const SERVES: bool = cfg!(feature = "server");
+
 /// What became of a peer's query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Departure {
@@ -416,6 +419,7 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
         let port = self.free_port();
         let handle = self.reopen(handle, port);
         let served_at = family::address(to.ip())
+            .filter(|_| SERVES)
             .and_then(|to| self.interface.get_source_address(&to))
             .map(IpAddr::from);
         let sent = self.send(handle, to, None, place as u32 + 1, datagram);
@@ -436,7 +440,7 @@ impl<D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> DatagramSocket
     }
 
     fn served_at(&self, peer: PeerId) -> Option<IpAddr> {
-        self.peers.get(Self::place(peer))?.served_at
+        self.peers.get(Self::place(peer)).filter(|_| SERVES)?.served_at
     }
 
     fn reply(&mut self, place: u16, to: SocketAddr, datagram: &[u8]) -> nb::Result<(), Error> {

@@ -50,7 +50,7 @@ impl Reporter<'_> {
             held: snapshot.held,
             stratum: system.stratum,
             // Without synchronisation it is a kiss code, as in stratum 0.
-            reference: system.reference_id.display(system.stratum % MAX_STRATUM).to_string(),
+            reference: system.reference.id().display(system.stratum % MAX_STRATUM).to_string(),
             leap: leap_name(system.leap).into(),
             leap_source: snapshot.leap_source.to_string(),
             tai: snapshot.tai,

@@ -1,7 +1,7 @@
 //! What the engine's thread tells the workers, as the words of a seqlock: what the clock says of
 //! itself, and how to read it.
 
-use truechimer_core::system::SystemState;
+use truechimer_core::system::{Reference, SystemState};
 use truechimer_core::units::{FreqOffset, Instant, Now, Span, WallTime};
 use truechimer_core::wire::{LeapIndicator, ReferenceId};
 
@@ -83,7 +83,7 @@ impl Published {
         let span = |span: Span| span.as_nanos().cast_unsigned();
         let nanos = |time: WallTime| u64::from(time.subsec_nanos());
         let secs = |time: WallTime| time.unix_secs().cast_unsigned();
-        let [a, b, c, d] = system.reference_id.to_bytes();
+        let [a, b, c, d] = system.reference.id().to_bytes();
         let (leap, precision) = (system.leap as u8, system.precision.cast_unsigned());
         let drift = system.drift.as_scaled_ppm();
         // Rounded up, for it bounds an error.
@@ -139,7 +139,7 @@ impl Published {
             root_delay: span(delay),
             root_dispersion: span(dispersion),
             drift: FreqOffset::from_scaled_ppm(drift.cast_signed()),
-            reference_id: ReferenceId::from_bytes([a, b, c, d]),
+            reference: Reference::Id(ReferenceId::from_bytes([a, b, c, d])),
             reference_time: wall(secs, nanos),
             updated: Instant::from_nanos(updated),
         };
@@ -168,7 +168,7 @@ mod tests {
             root_delay: Span::from_nanos(-1),
             root_dispersion: Span::from_millis(5),
             drift: FreqOffset::from_scaled_ppm(12_345_678),
-            reference_id: ReferenceId::from_bytes([1, 2, 3, 4]),
+            reference: Reference::Id(ReferenceId::from_bytes([1, 2, 3, 4])),
             reference_time: WallTime::from_unix(-5, 999_999_999),
             updated: Instant::from_nanos(u64::MAX),
         };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use truechimer_core::server::{Verdict, respond};
-use truechimer_core::system::SystemState;
+use truechimer_core::system::{Reference, SystemState};
 use truechimer_core::units::{FreqOffset, Instant, Span, WallTime};
 use truechimer_core::wire::{Header, KissCode, LeapIndicator, ReferenceId};
 
@@ -160,7 +160,7 @@ impl Responder {
             root_delay: Span::from_secs_f64(server.root_delay),
             root_dispersion: Span::from_secs_f64(server.root_dispersion),
             drift: FreqOffset::ZERO,
-            reference_id: ReferenceId::from_bytes(*b"GPS\0"),
+            reference: Reference::Id(ReferenceId::from_bytes(*b"GPS\0")),
             reference_time: EPOCH,
             updated: Instant::default(),
         };

@@ -1,6 +1,7 @@
 extern crate std;
-use super::super::{Beyond, ControlPacket, Orphan, RateLimit, Shape, Smear};
+use super::super::{Beyond, ControlPacket, OpenServer, Orphan, RateLimit, Shape, Smear};
 use super::*;
+use crate::system::Reference;
 use crate::units::FreqOffset;
 use crate::wire::{Header, LeapIndicator, Packet, ReferenceId};
 use core::net::Ipv4Addr;
@@ -33,7 +34,7 @@ fn state() -> SystemState {
         root_delay: Span::from_millis(20),
         root_dispersion: Span::from_millis(5),
         drift: FreqOffset::from_ppm(1_000),
-        reference_id: ReferenceId::from_bytes([10, 0, 0, 1]),
+        reference: Reference::Id(ReferenceId::from_bytes([10, 0, 0, 1])),
         reference_time: now(0).wall,
         updated: now(0).mono,
     }
@@ -88,6 +89,46 @@ fn ask_from(server: &mut Small, from: IpAddr, at: Now) -> Result<Header, Refusal
 
 fn bits(now: Now) -> u64 {
     NtpTimestamp::from_wall(now.wall).to_bits()
+}
+
+#[test]
+fn an_open_server_answers_as_one_of_the_default_configuration() {
+    let mut open = OpenServer::new([StampSet::EMPTY; 2], [3; 32]);
+    let mut server = server(&Config::default());
+    let (mut origins, mut interleaved) = ([0; 2], 0);
+    for number in 0..40 {
+        let at = now(number * SECOND);
+        if number == 1 {
+            open.update(&state());
+        } else if number == 20 {
+            open.stepped();
+            server.stepped();
+        }
+        let from = [CLIENT, FRIEND][number as usize % 2];
+        let origin = &mut origins[number as usize % 2];
+        let mut bytes = request(*origin, number, number + 1);
+        bytes[0] = [0x23, 0x1b, 0x23, 0x16, 0x23, 0x24, 0x23][number as usize % 7];
+        if number == 0 {
+            server.update(&SystemState::unsynchronised(0, Instant::default()), at);
+        } else if number == 1 {
+            server.update(&state(), at);
+        }
+        let one = open.handle(&bytes, from, at.wall, at.mono);
+        let other = server.handle(&bytes, from, at.wall, at.mono);
+        let Ok(response) = one else {
+            assert_eq!(one.unwrap_err(), other.unwrap_err());
+            continue;
+        };
+        let answer = other.unwrap();
+        let Answer::Time(expected) = &answer else { panic!("{answer:?}") };
+        assert_eq!(response.emit(at.wall), expected.emit(at.wall), "{number}");
+        interleaved += usize::from(response.is_interleaved());
+        *origin = response.receive();
+        let left = at.wall + Span::from_millis(1);
+        open.sent(&response, left);
+        server.sent(&answer, Some(left));
+    }
+    assert!(interleaved > 10, "{interleaved}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Xdp {
         let (mono, real) = both();
         let is_new = self.told.is_none_or(|(at, told)| {
             let what = |Published { system, clock, steps }: &Published| {
-                (system.leap, system.stratum, system.reference_id, gain(clock), *steps)
+                (system.leap, system.stratum, system.reference, gain(clock), *steps)
             };
             mono - at >= INTERVAL || what(&told) != what(published)
         });

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use truechimer_core::server::{Beyond, Config as Policy, Orphan};
-use truechimer_core::system::SystemState;
+use truechimer_core::system::{Reference, SystemState};
 use truechimer_core::units::FreqOffset;
 use truechimer_core::wire::ReferenceId;
 
@@ -37,7 +37,7 @@ fn published(clock: ServedClock) -> Published {
         root_delay: Span::from_micros(12_345),
         root_dispersion: Span::from_micros(678),
         drift: FreqOffset::from_ppm(20),
-        reference_id: ReferenceId::from_bytes([203, 0, 113, 5]),
+        reference: Reference::Id(ReferenceId::from_bytes([203, 0, 113, 5])),
         reference_time: real + Span::from_secs(-17),
         updated: mono,
     };

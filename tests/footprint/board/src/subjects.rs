@@ -105,7 +105,7 @@ pub fn engine(meter: &mut impl Meter) -> u64 {
         while let Some(output) = engine.outputs().next() {
             match output {
                 Output::Transmit { peer, to, bytes } => {
-                    let sent = Input::Sent { peer, at: host.stamp(), from: None };
+                    let sent = Input::Sent { peer, at: host.stamp(), own_id: None };
                     meter.call(false, || handle(&mut engine, host.now(), sent));
                     let [forth, back] = delays.draw();
                     host.counter = host.counter + forth;

@@ -225,7 +225,7 @@ impl World {
                     self.queries[place] = Some((peer, to, bytes));
                 }
                 let at = Stamp { time: now.wall, source: StampSource::User };
-                let _ = self.engine.handle(now, Input::Sent { peer, at, from: None });
+                let _ = self.engine.handle(now, Input::Sent { peer, at, own_id: None });
             }
             Output::Clock(command) => {
                 let reply = self.lie.take().unwrap_or_else(|| self.command(command));

@@ -66,7 +66,7 @@ pub fn replay(put: &mut impl FnMut(u64)) {
                     put(peer.0.into());
                     put(host.counter.as_nanos());
                     bytes.as_chunks().0.iter().for_each(|word| put(u64::from_be_bytes(*word)));
-                    let sent = Input::Sent { peer, at: host.stamp(), from: None };
+                    let sent = Input::Sent { peer, at: host.stamp(), own_id: None };
                     let _ = engine.handle(host.now(), sent);
                     if count % LOST == LOST - 1 {
                         continue;

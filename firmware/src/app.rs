@@ -18,7 +18,7 @@ use truechimer_core::run::Node;
 #[cfg(feature = "server")]
 use truechimer_core::server::{OpenServer, StampSet};
 use truechimer_core::units::{FreqOffset, Instant};
-use truechimer_core::{ALL_KINDS, PeerId, PeerSnapshot, Snapshot, TooManyPeers};
+use truechimer_core::{ALL_KINDS, PeerId, Snapshot, TooManyPeers};
 
 use crate::Engine;
 use crate::clock::SystemClock;
@@ -251,7 +251,7 @@ where
     #[cfg(feature = "defmt")]
     #[inline(never)]
     pub fn log_status(&self) {
-        crate::log::status(&self.snapshot(), &self.node.clock.read());
+        crate::log::status(self.node.engine, self.node.clock);
     }
 
     /// Events that were lost because one turn brought more than there was room for.
@@ -347,12 +347,12 @@ where
     /// Asks, or looks up, those at once that may be reached now.
     fn hurry(&mut self, ipv4: bool, ipv6: bool) {
         let now = self.node.clock.now();
-        let may_be_reached = |peer: &PeerSnapshot| match peer.address {
-            Some(address) => (address.is_ipv4() && ipv4) || (address.is_ipv6() && ipv6),
-            None => true,
-        };
-        let peers: Vec<PeerId, PEERS> =
-            self.snapshot().peers().filter(may_be_reached).map(|peer| peer.id).collect();
+        let may_be_reached = |address: SocketAddr| if address.is_ipv4() { ipv4 } else { ipv6 };
+        let addresses = self.node.engine.addresses();
+        let peers: Vec<PeerId, PEERS> = addresses
+            .filter(|(_, address)| address.is_none_or(may_be_reached))
+            .map(|(peer, _)| peer)
+            .collect();
         for peer in peers {
             self.node.engine.burst(now, peer);
         }

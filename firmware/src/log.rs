@@ -1,10 +1,11 @@
 //! Events on the firmware's log, at the levels of the appliance's log reference; and the state, for
 //! whoever asks at the serial line.
 
-use truechimer_core::Snapshot;
+use embedded_time::Clock;
 use truechimer_core::event::{Event, Level, Profile};
 
-use crate::clock::Reading;
+use crate::Engine;
+use crate::clock::SystemClock;
 
 /// Logs `event`.
 pub(crate) fn event(event: &Event<'_>) {
@@ -17,7 +18,11 @@ pub(crate) fn event(event: &Event<'_>) {
 }
 
 /// Logs what is known: a line of the clock, and one of each peer.
-pub(crate) fn status<const KINDS: usize>(snapshot: &Snapshot<'_, KINDS>, reading: &Reading) {
+pub(crate) fn status<C: Clock<T: Into<u64>>, const PEERS: usize, const KINDS: usize>(
+    engine: &Engine<PEERS, KINDS>,
+    clock: &SystemClock<C>,
+) {
+    let (now, reading) = (clock.now(), clock.read());
     let bound = reading.bound.map(|bound| bound.as_nanos() / 1_000);
     defmt::info!(
         "status: time {=i64}.{=u32:09} s, within {} us, {}, stratum {=u8}, frequency {=f64} ppm",
@@ -25,10 +30,10 @@ pub(crate) fn status<const KINDS: usize>(snapshot: &Snapshot<'_, KINDS>, reading
         reading.time.subsec_nanos(),
         bound,
         reading.status,
-        snapshot.system.stratum,
-        snapshot.frequency.as_ppm(),
+        engine.system(now).stratum,
+        engine.frequency().as_ppm(),
     );
-    for peer in snapshot.peers() {
+    for peer in engine.peers(now) {
         defmt::info!(
             "peer {}: reach {=u8:08b}, every {=i64} s, {}",
             peer.address.map(|address| address.ip()),

@@ -56,9 +56,15 @@ impl<'a, const KINDS: usize> Snapshot<'a, KINDS> {
     /// The peers in the order in which they were added.
     #[must_use]
     pub fn peers(&self) -> impl ExactSizeIterator<Item = PeerSnapshot> + use<'a, KINDS> {
-        let time = self.time;
-        self.peers.iter().map(move |associate| PeerSnapshot::new(associate, time))
+        views(self.peers, self.time)
     }
+}
+
+fn views<const KINDS: usize>(
+    peers: &[Associate<KINDS>],
+    time: WallTime,
+) -> impl ExactSizeIterator<Item = PeerSnapshot> {
+    peers.iter().map(move |associate| PeerSnapshot::new(associate, time))
 }
 
 /// A peer at one moment.
@@ -142,6 +148,23 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
             error_bound: known.and_then(|offset| self.sync.error_bound(now.mono, offset)),
             likely_error: known.and_then(|offset| self.sync.likely_error(now.mono, offset)),
         }
+    }
+
+    /// The peers of a [`snapshot`](Self::snapshot), for who wants no more of it.
+    #[must_use]
+    pub fn peers(&self, now: Now) -> impl ExactSizeIterator<Item = PeerSnapshot> {
+        views(&self.peers, self.discipline.free_run(now.wall))
+    }
+
+    /// The rate at which the clock is kept.
+    #[must_use]
+    pub const fn frequency(&self) -> FreqOffset {
+        self.discipline.frequency()
+    }
+
+    /// Where the peers are asked, if that is known.
+    pub fn addresses(&self) -> impl Iterator<Item = (PeerId, Option<SocketAddr>)> {
+        self.peers.iter().map(|associate| (associate.id, associate.peer.address()))
     }
 
     /// By how much the local clock is behind what a peer says.

@@ -43,7 +43,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     /// known at which rate it runs.
     pub fn is_changing(&self, now: Instant) -> bool {
         let late = |awaited: Awaited| awaited.until - now <= PATIENCE - PROMPT;
-        self.is_stepping() || self.lost_reply || self.awaited.is_some_and(late)
+        self.is_stepping() || EXTRAS && (self.lost_reply || self.awaited.is_some_and(late))
     }
 
     /// A command whose reply is overdue, which is to be taken for a failure.
@@ -58,13 +58,13 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
                 // One that was given up has been booked as a jump.
                 if self.is_stepping() {
                     self.free_run.step(now + -by, by);
-                    self.slew_end = None;
+                    self.slew_end = Instant::NEVER;
                     self.done();
                 }
             }
             ClockReply::Adjusted { at, rate } => {
                 self.free_run.change_rate(at, rate);
-                let answered = self.awaited.filter(|awaited| at >= awaited.since);
+                let answered = self.awaited.filter(|awaited| !EXTRAS || at >= awaited.since);
                 match answered.map(|awaited| awaited.command) {
                     Some(ClockCommand::Adjust { frequency, slew }) => {
                         self.done();
@@ -80,16 +80,17 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
             ClockReply::Locked { at, offset, poll, frequency } => {
                 self.free_run.lock(at, offset, poll, frequency);
                 self.frequency = frequency;
-                let answered = self.awaited.filter(|awaited| at >= awaited.since);
+                let answered = self.awaited.filter(|awaited| !EXTRAS || at >= awaited.since);
                 match answered.map(|awaited| awaited.command) {
                     Some(ClockCommand::Lock { .. }) => {
                         self.done();
                         self.lost_reply = false;
-                        self.slew_end = None;
+                        self.slew_end = Instant::NEVER;
                     }
                     _ => self.end_later(now),
                 }
             }
+            ClockReply::Failed { .. } if !EXTRAS => self.awaited = None,
             ClockReply::Failed { command, error } => {
                 if self.awaited.is_some_and(|awaited| awaited.command == command) {
                     self.awaited = None;
@@ -120,6 +121,6 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     /// If the clock slews, or may, it is to end that after a while.
     fn end_later(&mut self, now: Instant) {
         let slewing = self.free_run.rate() != self.frequency || self.lost_reply;
-        self.slew_end = slewing.then(|| now + RETRY);
+        self.slew_end = if slewing { now + RETRY } else { Instant::NEVER };
     }
 }

@@ -84,13 +84,21 @@ pub struct Leaps<const EXTRAS: bool> {
     made: Option<WallTime>,
     told: Option<LeapPlan>,
     /// When to look at `next` again.
-    due: Option<Instant>,
+    due: Instant,
 }
 
 impl<const EXTRAS: bool> Leaps<EXTRAS> {
     pub const fn new(mode: LeapMode) -> Self {
         let announced = LeapIndicator::NoWarning;
-        Self { mode, list: None, announced, next: None, made: None, told: None, due: None }
+        Self {
+            mode,
+            list: None,
+            announced,
+            next: None,
+            made: None,
+            told: None,
+            due: Instant::NEVER,
+        }
     }
 
     const fn mode(&self) -> LeapMode {
@@ -153,12 +161,15 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
     pub fn update(&mut self, now: Now) -> Option<LeapPlan> {
         let is_on = |leap: LeapSecond| (leap.moment()..leap.moment() + SECOND).contains(&now.wall);
         if self.mode() == LeapMode::Step && self.next.is_some_and(is_on) {
-            self.due = Some(now.mono + LATE);
+            self.due = now.mono + LATE;
             return None;
         }
         let today = |leap: &LeapSecond| leap.end - now.wall <= DAY;
         self.next = self.foreseen(now.wall).filter(today);
-        self.due = self.next.map(|leap| now.mono + (leap.moment() + LATE - now.wall));
+        self.due = match self.next {
+            Some(leap) => now.mono + (leap.moment() + LATE - now.wall),
+            None => Instant::NEVER,
+        };
         let leap = match (self.mode(), self.next) {
             (LeapMode::Ignore, _) => return None,
             (LeapMode::Step, Some(leap)) => leap.indicator(),
@@ -180,7 +191,7 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
         }
     }
 
-    pub const fn deadline(&self) -> Option<Instant> {
+    pub const fn deadline(&self) -> Instant {
         self.due
     }
 
@@ -195,7 +206,7 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
 
     /// The one that was coming was made, by the clock or by the books; says which it was.
     pub fn make(&mut self) -> Option<LeapSecond> {
-        self.due = None;
+        self.due = Instant::NEVER;
         let leap = self.next.take()?;
         self.made = Some(leap.end);
         Some(leap)
@@ -208,7 +219,11 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
 
     /// Whether its time has come; looks again later if the clock was slower than expected.
     pub fn take_due(&mut self, now: Instant) -> bool {
-        self.due.take_if(|due| *due <= now).is_some()
+        let is_due = self.due <= now;
+        if is_due {
+            self.due = Instant::NEVER;
+        }
+        is_due
     }
 }
 

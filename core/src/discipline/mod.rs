@@ -65,7 +65,7 @@ pub struct Discipline<const EXTRAS: bool> {
     /// What the clock is to run at when it is right.
     frequency: FreqOffset,
     /// When the slew in progress ends.
-    slew_end: Option<Instant>,
+    slew_end: Instant,
     /// So many corrections have been made.
     corrections: u32,
     /// So many, the first ones, may be steps.
@@ -94,7 +94,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
             max_slew: config.max_slew.abs(),
             free_run: FreeRun::new(now.wall, config.frequency),
             frequency: config.frequency,
-            slew_end: None,
+            slew_end: Instant::NEVER,
             corrections: 0,
             step_limit: config.step_limit,
             panic: Panic::new(config.panic_threshold),
@@ -167,7 +167,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     /// Whether it is not known what the clock is worth: somebody else moved it, or it may or may
     /// not have taken a new rate.
     pub const fn is_doubtful(&self) -> bool {
-        self.lost_reply || matches!(self.jump, Some(Jump { confirmed: false, .. }))
+        (EXTRAS && self.lost_reply) || matches!(self.jump, Some(Jump { confirmed: false, .. }))
     }
 
     /// As [`is_doubtful`](Self::is_doubtful), or it has been moved since it was last watched.
@@ -187,8 +187,8 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     }
 
     /// When the slew in progress is to be ended, or the reply to a command is overdue.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.awaited.map(|awaited| awaited.until).or(self.slew_end)
+    pub fn deadline(&self) -> Instant {
+        self.awaited.map_or(self.slew_end, |awaited| awaited.until)
     }
 
     /// By how much somebody else has moved the clock since it was last looked at, which was told to
@@ -346,16 +346,16 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
             FreqOffset::ZERO => secs,
             slew => offset.as_secs_f64() / slew.as_ratio(),
         };
-        self.slew_end = Some(now + Span::from_secs_f64(secs));
+        self.slew_end = now + Span::from_secs_f64(secs);
         ClockCommand::Adjust { frequency, slew }
     }
 
     /// The slew in progress is over.
     pub fn handle_timeout(&mut self, now: Now) -> Option<ClockCommand> {
-        if self.awaited.is_some() {
+        if self.awaited.is_some() || self.slew_end > now.mono {
             return None;
         }
-        self.slew_end.take_if(|end| *end <= now.mono)?;
+        self.slew_end = Instant::NEVER;
         let command = ClockCommand::Adjust { frequency: self.frequency, slew: FreqOffset::ZERO };
         Some(self.order(now, command, false))
     }

@@ -46,10 +46,10 @@ impl Constraint {
         }
     }
 
-    pub(super) const fn deadline(&self) -> Option<Instant> {
+    pub(super) const fn deadline(&self) -> Instant {
         match *self {
-            Self::Needed { due, .. } => due,
-            Self::Lifted => None,
+            Self::Needed { due: Some(due), .. } => due,
+            _ => Instant::NEVER,
         }
     }
 

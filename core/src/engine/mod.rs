@@ -51,8 +51,10 @@ const STAGGER: Span = Span::from_millis(100);
 ///
 /// Of each peer, `KINDS` kinds of noise are reckoned with ([`Estimator`](crate::Estimator)).
 ///
-/// `EXTRAS` are what a daemon's operator may ask for: members of pools, orphan mode, a constraint, the
-/// clock's own loop, lists of leap seconds, leap seconds that the clock does not make, requests.
+/// `EXTRAS` are what only a daemon needs. Its operator may ask for members of pools, orphan mode, a
+/// constraint, the clock's own loop, lists of leap seconds, leap seconds that the clock does not make;
+/// he has requests, and wants to know of dropped datagrams ([`Output::Rejected`]). Its clock is in
+/// another process and may fail, answer late or not at all, or has gone on while the host slept.
 /// Without them an image is smaller, and their settings and inputs have no effect.
 ///
 /// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
@@ -134,16 +136,15 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     /// is not in the future.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        let constraint = if EXTRAS { self.constraint.deadline() } else { Instant::NEVER };
+        let others = constraint
+            .min(self.discipline.deadline())
+            .min(self.discipline.leaps.deadline())
+            .min(self.sync.deadline())
+            .min(self.sync.tell_deadline())
+            .min(self.report.deadline());
         let peers = self.peers.iter().map(|associate| associate.peer.deadline());
-        let others = [
-            self.discipline.deadline(),
-            self.discipline.leaps.deadline(),
-            self.sync.deadline(),
-            self.sync.tell_deadline(),
-            self.report.deadline(),
-            self.constraint.deadline().filter(|_| EXTRAS),
-        ];
-        peers.chain(others.into_iter().flatten()).min()
+        Some(peers.fold(others, Instant::min)).filter(|deadline| *deadline < Instant::NEVER)
     }
 
     /// Takes an input in and returns what is to be done, at most `MAX_OUTPUTS` more than was
@@ -209,7 +210,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     }
 
     fn associate_mut(&mut self, id: PeerId) -> Option<&mut Associate<KINDS>> {
-        self.peers.iter_mut().find(|associate| associate.id == id)
+        find(&mut self.peers, id)
     }
 
     fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer<KINDS>> {
@@ -231,7 +232,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        if let Some(command) = self.discipline.overdue(now.mono) {
+        if EXTRAS && let Some(command) = self.discipline.overdue(now.mono) {
             let error = ClockError::NoReply;
             self.handle_clock(now, &ClockReply::Failed { command, error });
             self.lose_sync(now);
@@ -242,7 +243,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
         } else if self.sync.handle_timeout(now.mono) {
             self.event(Event::ClockUnsynced);
             self.set_status(now);
-        } else if self.sync.tell_deadline().is_some_and(|deadline| deadline <= now.mono) {
+        } else if self.sync.tell_deadline() <= now.mono {
             self.set_status(now);
         } else if EXTRAS && self.constraint.handle_timeout(now.mono, &mut self.rng) {
             self.push(Output::Constrain);
@@ -281,8 +282,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
         bytes: &[u8],
         busy: Option<Reject>,
     ) {
-        let Some(associate) = self.peers.iter_mut().find(|one| one.id == id) else { return };
-        let peer = &mut associate.peer;
+        let Some(Associate { peer, .. }) = find(&mut self.peers, id) else { return };
         let outcome = match busy {
             Some(reason) => peer.ignore(reason),
             None => {
@@ -297,13 +297,13 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
                 if reason == Reject::Malformed {
                     self.event(Event::MalformedPacket { address });
                 }
-                self.push(Output::Rejected { peer: id, reason });
+                self.rejected(id, reason);
             }
             Received::Suspended { reason, pause: next, change } => {
                 if EXTRAS && let Reject::Constraint(_) = reason {
                     self.constraint.refused(now.mono, self.peers.len());
                 }
-                self.push(Output::Rejected { peer: id, reason });
+                self.rejected(id, reason);
                 if let Reject::NegativeDelay(delay) = reason {
                     self.event(Event::NegativeDelay { address, delay, next });
                 } else if let Some(reason) = not_synced(reason) {
@@ -312,17 +312,23 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
                 self.peer_changed(now, id, change);
             }
             Received::Measured { exchange, change } => {
-                associate.received = received;
-                self.explain_jump(id, &exchange);
-                let Some(associate) = self.peers.iter_mut().find(|one| one.id == id) else {
-                    return;
-                };
+                if EXTRAS {
+                    self.explain_jump(id, &exchange);
+                }
                 let free = self.discipline.free_running(&exchange);
+                let Some(associate) = self.associate_mut(id) else { return };
+                associate.received = received;
                 let (verdict, confirmed) = associate.peer.learn(&free, now.mono);
                 associate.unconfirmed &= verdict == Verdict::Violated;
                 self.peer_changed(now, id, confirmed.or(change));
                 self.steer(now, id, exchange.received);
             }
+        }
+    }
+
+    fn rejected(&mut self, peer: PeerId, reason: Reject) {
+        if EXTRAS {
+            self.push(Output::Rejected { peer, reason });
         }
     }
 
@@ -364,6 +370,13 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
             self.push(Output::BadPeer { peer: id, address, pool });
         }
     }
+}
+
+fn find<const KINDS: usize>(
+    peers: &mut [Associate<KINDS>],
+    id: PeerId,
+) -> Option<&mut Associate<KINDS>> {
+    peers.iter_mut().find(|associate| associate.id == id)
 }
 
 fn not_synced(reason: Reject) -> Option<NotSyncedReason> {

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use heapless::Vec;
 
 use super::roster::slot;
-use super::{Associate, Engine};
+use super::{Associate, Engine, find};
 use crate::event::Event;
 use crate::peer::{DENIED, PeerId};
 use crate::units::{Instant, Now, Span};
@@ -40,9 +40,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     pub(super) fn handle_resolved(&mut self, now: Now, id: PeerId, found: &[SocketAddr]) {
         let others = self.peers.iter().filter(|one| one.id != id);
         let taken: Vec<SocketAddr, PEERS> = others.filter_map(|one| one.peer.address()).collect();
-        let Some(Associate { peer, .. }) = self.peers.iter_mut().find(|one| one.id == id) else {
-            return;
-        };
+        let Some(Associate { peer, .. }) = find(&mut self.peers, id) else { return };
         let (was_valid, is_bad) = (peer.trust.is_valid(), peer.is_to_be_left());
         let pause = if peer.has_denied() { DENIED } else { Span::ZERO };
         let is_pool = EXTRAS && peer.is_pool();

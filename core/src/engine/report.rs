@@ -20,8 +20,8 @@ pub(super) struct Report {
 
 impl Report {
     /// Reports are due at once.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        (!self.pending.is_empty()).then_some(Instant::from_nanos(0))
+    pub(super) fn deadline(&self) -> Instant {
+        if self.pending.is_empty() { Instant::NEVER } else { Instant::from_nanos(0) }
     }
 
     /// The next place to report, if a report is on.

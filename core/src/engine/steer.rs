@@ -115,6 +115,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
                 self.update_sync(now);
             }
             ClockReply::StatusSet => {}
+            ClockReply::Failed { .. } if !EXTRAS => {}
             ClockReply::Failed { command: ClockCommand::Status(_), .. } => {}
             ClockReply::Failed { command: ClockCommand::Leap(_), .. } => {
                 self.discipline.leaps.give_up();

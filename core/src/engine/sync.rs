@@ -161,16 +161,18 @@ impl Sync {
     }
 
     /// When the error bound becomes too great, if no source answers.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let followed = self.followed.as_ref().filter(|_| self.synced)?;
+    pub(super) fn deadline(&self) -> Instant {
+        let Some(followed) = self.followed.as_ref().filter(|_| self.synced) else {
+            return Instant::NEVER;
+        };
         let distance = followed.root_distance_at(followed.updated) + self.offset.abs();
         let room = MAX_DISTANCE - distance;
-        Some(followed.updated + Span::from_secs_f64(room.as_secs_f64() / followed.drift.as_ratio()))
+        followed.updated + Span::from_secs_f64(room.as_secs_f64() / followed.drift.as_ratio())
     }
 
     /// Whether the clock has just become unsynchronised by growing too old.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let expired = self.deadline().is_some_and(|deadline| deadline <= now);
+        let expired = self.deadline() <= now;
         if expired {
             self.synced = false;
         }
@@ -211,8 +213,8 @@ impl Sync {
     }
 
     /// When a synchronised clock's status is to be told again.
-    pub(super) fn tell_deadline(&self) -> Option<Instant> {
-        self.synced.then(|| self.told + TELL_EVERY)
+    pub(super) fn tell_deadline(&self) -> Instant {
+        if self.synced { self.told + TELL_EVERY } else { Instant::NEVER }
     }
 
     /// What the kernel tells those who ask, and is told now.

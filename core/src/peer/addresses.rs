@@ -78,14 +78,19 @@ impl Addresses {
         self.list.get(self.current).copied()
     }
 
+    /// Whether there is one.
+    pub fn is_known(&self) -> bool {
+        self.current < self.list.len()
+    }
+
     /// Lookups since a server there was of use.
     pub fn attempts(&self) -> u32 {
         self.name.as_ref().map_or(0, |name| name.attempts)
     }
 
     /// When it is to be looked up.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.name.as_ref().map(|name| name.due)
+    pub fn deadline(&self) -> Instant {
+        self.name.as_ref().map_or(Instant::NEVER, |name| name.due)
     }
 
     /// It is being looked up; again if nothing comes of it.
@@ -255,14 +260,14 @@ mod tests {
         for pause in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300] {
             addresses.look_up(now, true, &mut ChaCha8Rng::from_seed([pause as u8; 32]));
             assert!(!addresses.resolved(&[], SERVER, now, &mut rng()));
-            let next = addresses.deadline().unwrap();
+            let next = addresses.deadline();
             factors.push((next - now).as_secs_f64() / f64::from(pause));
             now = next;
         }
         assert!(factors.iter().all(|factor| (1.0..1.5).contains(factor)), "{factors:?}");
         assert!(factors.iter().any(|factor| *factor > 1.25), "{factors:?}");
         addresses.hurry(now);
-        assert_eq!((addresses.deadline(), addresses.attempts()), (Some(now), 0));
+        assert_eq!((addresses.deadline(), addresses.attempts()), (now, 0));
     }
 
     #[test]
@@ -282,10 +287,10 @@ mod tests {
         addresses.turn(NOW);
         assert!(!addresses.resolved(&some([3, 1, 2]), SERVER, NOW, &mut rng()));
         assert_eq!(round(&mut addresses), some([2, 3, 1]));
-        let week = (addresses.deadline().unwrap() - NOW).as_secs_f64() / 604_800.0;
+        let week = (addresses.deadline() - NOW).as_secs_f64() / 604_800.0;
         assert!(week < 1.0, "not wanted by the round: {week}");
         assert!(addresses.resolved(&some([4]), SERVER, NOW, &mut rng()));
-        let week = (addresses.deadline().unwrap() - NOW).as_secs_f64() / 604_800.0;
+        let week = (addresses.deadline() - NOW).as_secs_f64() / 604_800.0;
         assert!((1.0..2.0).contains(&week), "{week}");
     }
 
@@ -305,7 +310,7 @@ mod tests {
         let member = Claim { taken: &taken, distinct: true, ..SERVER };
         let mut addresses = Addresses::new(None, NOW);
         assert!(!addresses.resolved(&some([2, 1]), member, NOW, &mut rng()));
-        let hours = (addresses.deadline().unwrap() - NOW).as_secs_f64() / 3_600.0;
+        let hours = (addresses.deadline() - NOW).as_secs_f64() / 3_600.0;
         assert!(addresses.current().is_none() && (1.0..1.5).contains(&hours), "{hours}");
         assert!(addresses.resolved(&some([2, 1, 3]), member, NOW, &mut rng()));
         assert_eq!(addresses.current(), Some(address(3)));
@@ -333,7 +338,7 @@ mod tests {
             assert!(addresses.resolved(&some([1]), SERVER, NOW, &mut rng()));
             let soon = NOW + Span::from_secs(64);
             addresses.confirm(soon);
-            assert_eq!(addresses.deadline() == Some(soon), expected);
+            assert_eq!(addresses.deadline() == soon, expected);
         }
     }
 
@@ -342,6 +347,6 @@ mod tests {
         let mut addresses = Addresses::new(Some(address(1)), NOW);
         assert!(!addresses.turn(NOW));
         assert!(!addresses.resolved(&some([2]), FAILED, NOW, &mut rng()));
-        assert_eq!((addresses.current(), addresses.deadline()), (Some(address(1)), None));
+        assert_eq!((addresses.current(), addresses.deadline()), (Some(address(1)), Instant::NEVER));
     }
 }

@@ -45,9 +45,6 @@ const JUDGED: u64 = 8;
 /// itself that it is of no use counts twice.
 const USELESS_ANSWERS: u8 = 8;
 
-/// When a peer is asked that is offline.
-const NEVER: Instant = Instant::from_nanos(u64::MAX);
-
 /// A peer of an engine. The first ones have the numbers from 0 on; that of one that was removed is not
 /// soon another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,7 +200,7 @@ impl<const KINDS: usize> Peer<KINDS> {
     }
 
     fn look_up_in_need(&mut self, now: Instant) {
-        if self.address().is_none() || self.is_to_be_left() {
+        if !self.addresses.is_known() || self.is_to_be_left() {
             self.addresses.hurry(now);
         }
     }
@@ -228,17 +225,20 @@ impl<const KINDS: usize> Peer<KINDS> {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Instant {
-        let ask = self.address().map(|_| self.next_query);
-        let next = ask.into_iter().chain(self.addresses.deadline()).filter(|_| !self.offline);
-        next.chain(self.query.map(|query| query.deadline)).min().unwrap_or(NEVER)
+        let lost = self.query.map_or(Instant::NEVER, |query| query.deadline);
+        if self.offline {
+            return lost;
+        }
+        let ask = if self.addresses.is_known() { self.next_query } else { Instant::NEVER };
+        ask.min(self.addresses.deadline()).min(lost)
     }
 
     /// Whether it is too new to say that it will not answer: the first step of the clock waits
     /// for it.
     pub fn is_undecided(&self) -> bool {
-        let (attempts, enough) = match self.address() {
-            Some(_) => (self.counters.sent, UNDECIDED),
-            None => (self.addresses.attempts().into(), UNDECIDED_NAME),
+        let (attempts, enough) = match self.addresses.is_known() {
+            true => (self.counters.sent, UNDECIDED),
+            false => (self.addresses.attempts().into(), UNDECIDED_NAME),
         };
         let may_decide = self.refused.is_none() && !self.options.noselect;
         !self.trust.is_valid() && may_decide && !self.offline && attempts <= enough
@@ -248,7 +248,7 @@ impl<const KINDS: usize> Peer<KINDS> {
     pub fn is_bad(&self) -> bool {
         let attempts = self.counters.sent.max(self.addresses.attempts().into());
         // A pool may have fewer addresses than it is allowed members.
-        let missing = self.pool && self.address().is_none();
+        let missing = self.pool && !self.addresses.is_known();
         !self.trust.is_valid() && attempts >= JUDGED && !missing
     }
 
@@ -296,8 +296,7 @@ impl<const KINDS: usize> Peer<KINDS> {
         if self.query.take_if(|query| query.deadline <= now.mono).is_some() {
             return Due::Lost(self.give_up(now.mono));
         }
-        let is_due = |due: Instant| due <= now.mono;
-        let to = self.address().filter(|_| !self.addresses.deadline().is_some_and(is_due));
+        let to = self.address().filter(|_| self.addresses.deadline() > now.mono);
         let Some(to) = to else {
             self.addresses.look_up(now.mono, trusted, rng);
             return Due::Resolve;

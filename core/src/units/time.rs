@@ -13,6 +13,9 @@ use super::{NANOS_PER_SEC, Span};
 pub struct Instant(u64);
 
 impl Instant {
+    /// Later than any.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// `nanos` nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

@@ -44,7 +44,6 @@ fn told<const EXTRAS: bool>(config: &Config, peer: &PeerConfig) -> Vec<String> {
     told.extend(world.events.iter().map(|event| format!("{event:?}")));
     told.extend(world.queries.iter().map(|query| format!("{query:?}")));
     told.extend(world.commands.iter().map(|command| format!("{command:?}")));
-    told.extend(world.rejects.iter().map(|reject| format!("{reject:?}")));
     told
 }
 

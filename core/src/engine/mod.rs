@@ -284,26 +284,30 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     ) {
         let Some(Associate { peer, .. }) = find(&mut self.peers, id) else { return };
         let outcome = match busy {
-            Some(reason) => peer.ignore(reason),
+            Some(reason) => Received::Ignored(reason),
             None => {
                 let bound = if EXTRAS { self.constraint.at(now.mono) } else { Bound::Open };
                 let terms = Terms { precision: self.precision, bound };
                 peer.handle_datagram(now, from, received.time, bytes, terms, &mut self.rng)
             }
         };
+        if let Some(reason) = outcome.reject() {
+            peer.count(reason);
+            if EXTRAS {
+                self.push(Output::Rejected { peer: id, reason });
+            }
+        }
         let address = from.ip();
         match outcome {
             Received::Ignored(reason) => {
-                if reason == Reject::Malformed {
+                if let Reject::Malformed = reason {
                     self.event(Event::MalformedPacket { address });
                 }
-                self.rejected(id, reason);
             }
             Received::Suspended { reason, pause: next, change } => {
                 if EXTRAS && let Reject::Constraint(_) = reason {
                     self.constraint.refused(now.mono, self.peers.len());
                 }
-                self.rejected(id, reason);
                 if let Reject::NegativeDelay(delay) = reason {
                     self.event(Event::NegativeDelay { address, delay, next });
                 } else if let Some(reason) = not_synced(reason) {
@@ -323,12 +327,6 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
                 self.peer_changed(now, id, confirmed.or(change));
                 self.steer(now, id, exchange.received);
             }
-        }
-    }
-
-    fn rejected(&mut self, peer: PeerId, reason: Reject) {
-        if EXTRAS {
-            self.push(Output::Rejected { peer, reason });
         }
     }
 

@@ -5,7 +5,6 @@
 //! of the engine stays bounded.
 
 use super::Associate;
-use crate::peer::Peer;
 use crate::units::{Instant, Span};
 
 /// Between two reports (OpenNTPD's REPORT_INTERVAL).
@@ -44,13 +43,14 @@ impl Report {
         if self.last.is_some_and(|last| now - last < INTERVAL) {
             return;
         }
-        let count = |condition: fn(&Peer<KINDS>) -> bool| {
-            peers.iter().filter(|associate| condition(&associate.peer)).count()
-        };
-        let reachable = count(|peer| peer.trust.reach() != 0);
-        let unreachable = count(Peer::is_unreachable);
+        let (mut reachable, mut unreachable, mut bad) = (0, 0, 0);
+        for Associate { peer, .. } in peers {
+            reachable += usize::from(peer.trust.reach() != 0);
+            unreachable += usize::from(peer.is_unreachable());
+            bad += usize::from(peer.is_bad());
+        }
         let called_for = reachable == peers.len() || 2 * unreachable >= peers.len();
-        if called_for && count(Peer::is_bad) > 0 {
+        if called_for && bad > 0 {
             self.last = Some(now);
             self.pending = 0..peers.len();
         }

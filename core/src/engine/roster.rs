@@ -33,16 +33,18 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
             false => KnownFrequency::about(frequency),
         };
         let config = PeerConfig { pool: EXTRAS && config.pool, ..*config };
-        self.peers
-            .push(Associate {
-                id,
-                peer: Peer::new(&config, first_query, known, self.packets),
-                standing: Standing::Waiting,
-                sent: Stamp::default(),
-                received: Stamp::default(),
-                unconfirmed: false,
-            })
-            .map_err(|_| TooManyPeers)?;
+        // Known here, the compiler need not make what would be handed back.
+        if self.peers.len() >= PEERS {
+            return Err(TooManyPeers);
+        }
+        let _ = self.peers.push(Associate {
+            id,
+            peer: Peer::new(&config, first_query, known, self.packets),
+            standing: Standing::Waiting,
+            sent: Stamp::default(),
+            received: Stamp::default(),
+            unconfirmed: false,
+        });
         self.take_address(now, id);
         Ok(id)
     }

@@ -189,9 +189,11 @@ pub(super) fn candidate<const KINDS: usize>(
     if let Some(standing) = peer.disqualification() {
         return Err(standing);
     }
-    let (Some(estimate), Some(remote), Some(distance)) =
-        (peer.estimator.estimate(), &peer.remote, peer.distance(time))
-    else {
+    let estimate = peer.estimator.estimate();
+    let (Some(estimate), Some(remote)) = (&estimate, &peer.remote) else {
+        return Err(Standing::Invalid);
+    };
+    let Some(distance) = peer.distance(estimate, &remote.header, time) else {
         return Err(Standing::Invalid);
     };
     let offset_deviation = estimate.deviation_at(time);

@@ -108,13 +108,10 @@ impl Sync {
         consensus: &Consensus,
         peer: &Peer<KINDS>,
     ) {
-        let (Some(remote), Some(estimate), Some(address)) =
-            (&peer.remote, peer.estimator.estimate(), peer.address())
-        else {
-            return;
-        };
+        let (Some(remote), Some(address)) = (&peer.remote, peer.address()) else { return };
+        let Some(delay) = peer.estimator.estimate().map(|estimate| estimate.delay) else { return };
         let header = &remote.header;
-        let root_delay = header.root_delay.to_span() + estimate.delay.max(Span::ZERO);
+        let root_delay = header.root_delay.to_span() + delay.max(Span::ZERO);
         let precision = Span::from_log2_secs(self.precision);
         self.likely.error.take((consensus.bounds.likely + precision).as_secs_f64());
         self.likely.frequency_deviation.take(consensus.frequency_deviation);

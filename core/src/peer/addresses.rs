@@ -174,15 +174,15 @@ impl Addresses {
         let kept = present.filter(|present| !claim.leave && found.contains(present));
         let rank = |address: &SocketAddr| {
             if kept == Some(*address) {
-                (0, 0)
+                0
             } else if present == Some(*address) {
-                (4, 0)
+                usize::MAX
             } else if let Some(place) = left(address) {
-                (3, 1 + place)
+                4 + place
             } else if self.list.contains(address) {
-                (3, 0)
+                3
             } else {
-                (if is_taken(address) { 2 } else { 1 }, 0)
+                1 + usize::from(is_taken(address))
             }
         };
         // By the time that a pool's member needs another one that may be taken.

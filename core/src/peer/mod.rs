@@ -21,7 +21,7 @@ use self::correctness::Correctness;
 use self::poll::{Poll, Schedule};
 use self::trust::{LOSSES, Trust};
 use crate::config::{DRIFT_TOLERANCE, MAX_STRATUM, NOT_BEFORE, PeerConfig, SelectOptions};
-use crate::estimate::{Estimator, Verdict};
+use crate::estimate::{Estimate, Estimator, Verdict};
 use crate::holdover::KnownFrequency;
 use crate::select::Standing;
 use crate::units::{Instant, Now, NtpTimestamp, Span, WallTime};
@@ -131,6 +131,16 @@ pub enum Due {
     Resolve,
     Query { to: SocketAddr, bytes: [u8; Header::LEN] },
     Lost(Option<Change>),
+}
+
+impl Received {
+    /// Why it is not used.
+    pub const fn reject(&self) -> Option<Reject> {
+        match *self {
+            Self::Ignored(reason) | Self::Suspended { reason, .. } => Some(reason),
+            Self::Measured { .. } => None,
+        }
+    }
 }
 
 /// What a datagram was.
@@ -257,19 +267,19 @@ impl<const KINDS: usize> Peer<KINDS> {
         self.trust.reach() == 0 && self.is_bad()
     }
 
-    /// How far its estimate is from the truth at free-running `time` if it is honest.
-    pub fn distance(&self, time: WallTime) -> Option<Span> {
-        let (estimate, header) = (self.estimator.estimate()?, &self.remote?.header);
+    /// How far its `estimate` is from the truth at free-running `time` if it is honest, and `header`
+    /// what it said last.
+    pub fn distance(&self, estimate: &Estimate, header: &Header, time: WallTime) -> Option<Span> {
         let at_server = header.root_delay.to_span().half() + header.root_dispersion.to_span();
         let precision = Span::from_log2_secs(header.precision.min(0));
-        Some(self.correctness?.distance(time, &estimate) + at_server + precision)
+        Some(self.correctness.as_ref()?.distance(time, estimate) + at_server + precision)
     }
 
     /// What speaks against listening to it, whatever it says of the time.
     pub fn disqualification(&self) -> Option<Standing> {
         let Some(Remote { header, .. }) = self.remote.filter(|_| self.trust.is_valid()) else {
             return Some(match self.refused {
-                Some(Reject::Kiss(KissCode::DENY | KissCode::RSTR)) => Standing::Denied,
+                _ if self.has_denied() => Standing::Denied,
                 Some(Reject::Alarm | Reject::Stratum(_)) => Standing::Unsynchronised,
                 Some(Reject::RootDistance) => Standing::TooDistant,
                 _ if self.is_unreachable() => Standing::Unreachable,
@@ -352,8 +362,9 @@ impl<const KINDS: usize> Peer<KINDS> {
     }
 
     /// Whether it does not want to be asked. Only a pool's other addresses are somebody else's.
-    pub const fn has_denied(&self) -> bool {
-        matches!(self.refused, Some(Reject::Kiss(KissCode::DENY | KissCode::RSTR)))
+    pub fn has_denied(&self) -> bool {
+        let Some(Reject::Kiss(code)) = self.refused else { return false };
+        code == KissCode::DENY || code == KissCode::RSTR
     }
 
     /// The name has these addresses; `taken` are not to be had or come last, as do those that others
@@ -450,12 +461,9 @@ impl<const KINDS: usize> Peer<KINDS> {
         terms: Terms,
         rng: &mut ChaCha8Rng,
     ) -> Received {
-        let header = match self.authenticate(from, bytes) {
-            Ok(header) => header,
-            Err(reason) => return self.ignore(reason),
-        };
-        let Some(query) = self.query.take() else {
-            return self.ignore(Reject::Unsolicited);
+        let (header, query) = match self.authenticate(from, bytes) {
+            Ok(authentic) => authentic,
+            Err(reason) => return Received::Ignored(reason),
         };
         self.last_transmit = header.transmit_time;
         let pivot = now.wall.max(NOT_BEFORE);
@@ -502,37 +510,35 @@ impl<const KINDS: usize> Peer<KINDS> {
         self.last_transmit = NtpTimestamp::ZERO;
     }
 
-    fn authenticate(&self, from: SocketAddr, bytes: &[u8]) -> Result<Header, Reject> {
+    fn authenticate(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(Header, Query), Reject> {
         if self.address() != Some(from) {
             return Err(Reject::Source);
         }
         let packet = Packet::parse(bytes).map_err(|_| Reject::Malformed)?;
         let header = packet.header();
         authentic(&header, self.query.as_ref(), self.last_transmit)?;
-        Ok(header)
-    }
-
-    pub fn ignore(&mut self, reason: Reject) -> Received {
-        self.count(reason);
-        Received::Ignored(reason)
+        let query = self.query.take().ok_or(Reject::Unsolicited)?;
+        Ok((header, query))
     }
 
     fn suspend(&mut self, reason: Reject, now: Instant, rng: &mut ChaCha8Rng) -> Received {
-        self.count(reason);
         self.refused = Some(reason);
-        let pause = match reason {
-            Reject::Kiss(KissCode::RATE) => self.poll.slow_down(rng),
-            Reject::Kiss(KissCode::DENY | KissCode::RSTR) => self.poll.denied(rng),
-            _ => self.poll.suspend(rng),
+        let is_too_often = matches!(reason, Reject::Kiss(code) if code == KissCode::RATE);
+        let pause = if is_too_often {
+            self.poll.slow_down(rng)
+        } else if self.has_denied() {
+            self.poll.denied(rng)
+        } else {
+            self.poll.suspend(rng)
         };
         self.next_query = now + pause;
-        if !matches!(reason, Reject::Kiss(KissCode::RATE) | Reject::Unconstrained) {
+        if !is_too_often && !matches!(reason, Reject::Unconstrained) {
             self.is_useless(2, now);
         }
         // Only a server that says so itself is not to be believed; RATE asks for no more than
         // patience, and odd times may have come about on the way.
         let change = match reason {
-            Reject::Kiss(KissCode::RATE) => None,
+            _ if is_too_often => None,
             Reject::Kiss(_) | Reject::Alarm | Reject::Stratum(_) | Reject::Constraint(_) => {
                 self.trust.distrust()
             }
@@ -541,7 +547,8 @@ impl<const KINDS: usize> Peer<KINDS> {
         Received::Suspended { reason, pause, change }
     }
 
-    fn count(&mut self, reason: Reject) {
+    /// A datagram was dropped.
+    pub fn count(&mut self, reason: Reject) {
         if let Some(count) = self.counters.rejected.get_mut(reason.index()) {
             *count += 1;
         }

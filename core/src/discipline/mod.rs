@@ -80,8 +80,15 @@ pub struct Discipline<const EXTRAS: bool> {
     awaited: Option<Awaited>,
     /// A change of the rate was never answered: it may have been made or not.
     lost_reply: bool,
-    /// The consensus that is steered to, and the free-running time it was made for.
-    target: Option<(Consensus, WallTime)>,
+    target: Option<Target>,
+}
+
+/// What is steered to: what the sources agreed on at a free-running time.
+#[derive(Debug)]
+struct Target {
+    offset: Span,
+    frequency: FreqOffset,
+    time: WallTime,
 }
 
 impl<const EXTRAS: bool> Discipline<EXTRAS> {
@@ -143,10 +150,10 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
 
     /// By how much the local clock is still behind what the sources say.
     pub fn offset(&self, local: WallTime) -> Option<Span> {
-        let (consensus, time) = self.target?;
+        let &Target { offset, frequency, time } = self.target.as_ref()?;
         let free = self.free_run.at(local);
-        let ahead = consensus.frequency.gain(free - time, 0).0;
-        Some(consensus.offset + ahead + (free - local))
+        let ahead = frequency.gain(free - time, 0).0;
+        Some(offset + ahead + (free - local))
     }
 
     /// Whether the clock is changed at all, not only watched.
@@ -188,7 +195,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
 
     /// When the slew in progress is to be ended, or the reply to a command is overdue.
     pub fn deadline(&self) -> Instant {
-        self.awaited.map_or(self.slew_end, |awaited| awaited.until)
+        self.awaited.as_ref().map_or(self.slew_end, |awaited| awaited.until)
     }
 
     /// By how much somebody else has moved the clock since it was last looked at, which was told to
@@ -257,12 +264,13 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     pub fn steer(
         &mut self,
         now: Now,
-        consensus: Consensus,
+        consensus: &Consensus,
         time: WallTime,
         interval: Span,
         settled: bool,
     ) -> Option<ClockCommand> {
-        self.target = Some((consensus, time));
+        let &Consensus { offset, frequency, .. } = consensus;
+        self.target = Some(Target { offset, frequency, time });
         let offset = self.offset(now.wall)?;
         if let Some(jump) = &mut self.jump {
             jump.confirmed = true;
@@ -274,7 +282,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
         if self.corrections > 0 && self.panic.judge(claimed) {
             return None;
         }
-        let frequency = consensus.frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
+        let frequency = frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
         self.leaping &= offset.abs() > self.step_threshold;
         let may_step = !self.is_leaping()
             && self
@@ -286,7 +294,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
             && settled
             && offset.abs() <= LOOP_RANGE
             && let poll = (log2_secs(interval) - LOOP_SHORTER).max(0)
-            && self.may_lock(&consensus, offset, poll)
+            && self.may_lock(consensus, offset, poll)
         {
             let frequency = (!self.free_run.is_locked()).then_some(frequency);
             ClockCommand::Lock { frequency, offset, poll }

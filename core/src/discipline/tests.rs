@@ -36,10 +36,10 @@ fn discipline() -> Discipline<true> {
 fn steps_only_at_the_start() {
     let mut discipline = discipline();
     let far = consensus(Span::from_millis(-1_500), FreqOffset::ZERO);
-    let command = discipline.steer(now(1), far, now(1).wall, Span::from_secs(2), true).unwrap();
+    let command = discipline.steer(now(1), &far, now(1).wall, Span::from_secs(2), true).unwrap();
     assert_eq!(command, ClockCommand::Step(Span::from_millis(-1_500)));
     assert!(discipline.is_stepping());
-    assert_eq!(discipline.steer(now(1), far, now(1).wall, Span::from_secs(2), true), None);
+    assert_eq!(discipline.steer(now(1), &far, now(1).wall, Span::from_secs(2), true), None);
     let stepped = Span::from_millis(-1_500);
     discipline.handle_reply(
         now(0).mono,
@@ -49,7 +49,8 @@ fn steps_only_at_the_start() {
 
     let farther = consensus(Span::from_millis(-3_000), FreqOffset::ZERO);
     let later = Now { wall: now(5).wall + stepped, ..now(5) };
-    let command = discipline.steer(later, farther, now(5).wall, Span::from_secs(64), true).unwrap();
+    let command =
+        discipline.steer(later, &farther, now(5).wall, Span::from_secs(64), true).unwrap();
     let expected = -FreqOffset::from_ppm(500);
     assert_eq!(command, ClockCommand::Adjust { frequency: FreqOffset::ZERO, slew: expected });
 }
@@ -59,7 +60,7 @@ fn slews_what_is_small_and_ends_it_in_time() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::from_ppm(20));
     let command =
-        discipline.steer(now(10), behind, now(10).wall, Span::from_secs(64), true).unwrap();
+        discipline.steer(now(10), &behind, now(10).wall, Span::from_secs(64), true).unwrap();
     let ClockCommand::Adjust { frequency, slew } = command else { panic!("{command:?}") };
     assert_eq!(frequency, FreqOffset::from_ppm(20));
     assert!((slew.as_ppm() - 125.0).abs() < 1e-6);
@@ -84,7 +85,7 @@ fn slews_what_is_small_and_ends_it_in_time() {
 fn believes_what_the_clock_returned() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::ZERO);
-    discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16), true).unwrap();
+    discipline.steer(now(0), &behind, now(0).wall, Span::from_secs(16), true).unwrap();
     // It could only give a tenth.
     let rate = FreqOffset::from_ppm_f64(12.5);
     discipline.handle_reply(now(0).mono, &ClockReply::Adjusted { at: now(0).wall, rate });
@@ -97,11 +98,12 @@ fn believes_what_the_clock_returned() {
 fn only_watches_without_permission() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_secs(1), FreqOffset::ZERO);
-    let command = discipline.steer(now(1), behind, now(1).wall, Span::from_secs(16), true).unwrap();
+    let command =
+        discipline.steer(now(1), &behind, now(1).wall, Span::from_secs(16), true).unwrap();
     let error = ClockError::NotPermitted;
     discipline.handle_reply(now(0).mono, &ClockReply::Failed { command, error });
     assert!(!discipline.is_controlling());
-    assert_eq!(discipline.steer(now(2), behind, now(2).wall, Span::from_secs(16), true), None);
+    assert_eq!(discipline.steer(now(2), &behind, now(2).wall, Span::from_secs(16), true), None);
     assert_eq!(discipline.offset(now(2).wall), Some(Span::from_secs(1)));
 }
 
@@ -110,7 +112,7 @@ fn a_late_reply_is_not_taken_for_the_next_one() {
     let mut discipline = discipline();
     let behind = consensus(Span::from_millis(1), FreqOffset::from_ppm(20));
     let given_up =
-        discipline.steer(now(0), behind, now(0).wall, Span::from_secs(16), true).unwrap();
+        discipline.steer(now(0), &behind, now(0).wall, Span::from_secs(16), true).unwrap();
     assert_eq!(discipline.overdue(now(9).mono), None);
     assert_eq!(discipline.overdue(now(10).mono), Some(given_up));
     let failed = ClockReply::Failed { command: given_up, error: ClockError::NoReply };
@@ -184,7 +186,8 @@ fn the_loop_of_a_clock_is_given_what_is_left() {
         let offset = Span::from_millis(40) + later + fast.gain(elapsed, 0).0;
         let consensus = Consensus { offset, ..truth };
         let interval = Span::from_secs(64);
-        let command = discipline.steer(read(&clock), consensus, time, interval, count > 8).unwrap();
+        let command =
+            discipline.steer(read(&clock), &consensus, time, interval, count > 8).unwrap();
         commands.push(command);
         let reply = obey(&mut clock, at, command);
         discipline.handle_reply(at, &reply);
@@ -207,7 +210,7 @@ fn the_loop_of_a_clock_is_given_what_is_left() {
     let local = Now { mono: at.mono, wall: clock.read(at.mono) };
     let time = discipline.free_run(local.wall);
     let far = Consensus { offset: far.offset + fast.gain(Span::from_secs(6_464), 0).0, ..far };
-    let command = discipline.steer(local, far, time, Span::from_secs(64), true).unwrap();
+    let command = discipline.steer(local, &far, time, Span::from_secs(64), true).unwrap();
     assert!(matches!(command, ClockCommand::Adjust { .. }), "{command:?}");
     let reply = obey(&mut clock, at.mono, command);
     discipline.handle_reply(at.mono, &reply);

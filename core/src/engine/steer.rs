@@ -67,7 +67,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
         let settled = self.peers.iter().any(|one| one.peer.counters.used >= SETTLED_AFTER);
         self.sync.follow(now, &consensus, peer);
         let was_held = self.discipline.is_held();
-        let command = self.discipline.steer(now, consensus, time, interval, settled);
+        let command = self.discipline.steer(now, &consensus, time, interval, settled);
         match (was_held, self.discipline.is_held()) {
             (false, true) => {
                 let offset = self.discipline.offset(now.wall).unwrap_or_default();

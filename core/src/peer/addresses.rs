@@ -162,21 +162,18 @@ impl Addresses {
             return false;
         }
         let is_taken = |address: &SocketAddr| claim.taken.contains(address);
-        let present = self.list.get(self.current).copied();
+        let present = self.list.get(self.current);
         let left = |address: &SocketAddr| claim.left.iter().position(|(left, _)| left == address);
         let is_refused = |address: &SocketAddr| {
             is_taken(address)
                 || claim.left.iter().any(|(left, until)| left == address && *until > now)
         };
         let may_have = |address: &SocketAddr| {
-            !(claim.distinct && is_refused(address)) || present == Some(*address)
+            !(claim.distinct && is_refused(address)) || present == Some(address)
         };
-        let kept = present.filter(|present| !claim.leave && found.contains(present));
         let rank = |address: &SocketAddr| {
-            if kept == Some(*address) {
-                0
-            } else if present == Some(*address) {
-                usize::MAX
+            if present == Some(address) {
+                if claim.leave { usize::MAX } else { 0 }
             } else if let Some(place) = left(address) {
                 4 + place
             } else if self.list.contains(address) {
@@ -194,18 +191,16 @@ impl Addresses {
             // There is room.
             let _ = list.push(*best);
         }
-        let first = list.first().copied();
-        let turned = first.is_some() && first != present;
-        if turned || first.is_some() && !claim.leave {
+        let turned = !list.is_empty() && list.first() != present;
+        if turned || !list.is_empty() && !claim.leave {
             name.due = now + stretched(REFRESH, 1, rng);
         } else if claim.distinct {
             name.earliest = now + stretched(EXHAUSTED, RETRY_JITTER, rng);
             name.due = name.earliest;
         }
-        if first.is_none() {
-            return false;
+        if !list.is_empty() {
+            (self.list, self.current) = (list, 0);
         }
-        (self.list, self.current) = (list, 0);
         turned
     }
 }

@@ -333,7 +333,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     /// Logs what became of a peer, and whether that calls for a report of the bad ones.
     fn peer_changed(&mut self, now: Now, id: PeerId, change: Option<Change>) {
         let Some(Associate { peer, .. }) = self.associate(id) else { return };
-        let address = peer.address().map(|address| address.ip());
+        let address = peer.address().map(SocketAddr::ip);
         match (change, address) {
             (Some(Change::Valid), Some(address)) => self.event(Event::PeerValid { address }),
             (Some(Change::Invalid), Some(address)) => {
@@ -363,7 +363,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
     fn report_peer(&mut self, place: usize) {
         let Some(&Associate { id, ref peer, .. }) = self.peers.get(place) else { return };
         if peer.is_bad() {
-            let address = peer.address().map(|address| address.ip());
+            let address = peer.address().map(SocketAddr::ip);
             let pool = peer.is_pool();
             self.push(Output::BadPeer { peer: id, address, pool });
         }

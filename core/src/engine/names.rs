@@ -39,7 +39,8 @@ impl Left {
 impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, KINDS, EXTRAS> {
     pub(super) fn handle_resolved(&mut self, now: Now, id: PeerId, found: &[SocketAddr]) {
         let others = self.peers.iter().filter(|one| one.id != id);
-        let taken: Vec<SocketAddr, PEERS> = others.filter_map(|one| one.peer.address()).collect();
+        let taken: Vec<SocketAddr, PEERS> =
+            others.filter_map(|one| one.peer.address().copied()).collect();
         let Some(Associate { peer, .. }) = find(&mut self.peers, id) else { return };
         let (was_valid, is_bad) = (peer.trust.is_valid(), peer.is_to_be_left());
         let pause = if peer.has_denied() { DENIED } else { Span::ZERO };
@@ -61,9 +62,9 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
             return;
         }
         let Some(peer) = self.peer_mut(id).filter(|peer| !peer.is_pool()) else { return };
-        let Some(address) = peer.address() else { return };
+        let Some(&address) = peer.address() else { return };
         let is_there = |one: &&mut Associate<KINDS>| {
-            one.id != id && one.peer.is_pool() && one.peer.address() == Some(address)
+            one.id != id && one.peer.is_pool() && one.peer.address() == Some(&address)
         };
         let Some(Associate { id, peer, .. }) = self.peers.iter_mut().find(is_there) else { return };
         let (id, was_valid) = (*id, peer.trust.is_valid());

@@ -107,7 +107,7 @@ impl PeerSnapshot {
         let &Associate { id, ref peer, standing, sent, received, .. } = associate;
         Self {
             id,
-            address: peer.address(),
+            address: peer.address().copied(),
             trust: peer.trust.level(),
             valid: peer.trust.is_valid(),
             reach: peer.trust.reach(),
@@ -164,7 +164,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
 
     /// Where the peers are asked, if that is known.
     pub fn addresses(&self) -> impl Iterator<Item = (PeerId, Option<SocketAddr>)> {
-        self.peers.iter().map(|associate| (associate.id, associate.peer.address()))
+        self.peers.iter().map(|associate| (associate.id, associate.peer.address().copied()))
     }
 
     /// By how much the local clock is behind what a peer says.

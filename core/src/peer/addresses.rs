@@ -73,14 +73,8 @@ impl Addresses {
     }
 
     /// The one that is asked.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    pub fn current(&self) -> Option<SocketAddr> {
-        self.list.get(self.current).copied()
-    }
-
-    /// Whether there is one.
-    pub fn is_known(&self) -> bool {
-        self.current < self.list.len()
+    pub fn current(&self) -> Option<&SocketAddr> {
+        self.list.get(self.current)
     }
 
     /// Lookups since a server there was of use.
@@ -241,7 +235,7 @@ mod tests {
     fn round(addresses: &mut Addresses) -> Vec<SocketAddr> {
         let mut asked = Vec::new();
         while asked.is_empty() || addresses.current != 0 {
-            asked.push(addresses.current().unwrap());
+            asked.push(addresses.current().copied().unwrap());
             addresses.turn(NOW);
         }
         asked
@@ -296,7 +290,7 @@ mod tests {
         addresses.look_up(NOW, true, &mut rng());
         let retry = addresses.deadline();
         assert!(!addresses.resolved(&some([1]), FAILED, NOW, &mut rng()));
-        assert_eq!((addresses.current(), addresses.deadline()), (Some(address(1)), retry));
+        assert_eq!((addresses.current().copied(), addresses.deadline()), (Some(address(1)), retry));
     }
 
     #[test]
@@ -308,14 +302,14 @@ mod tests {
         let hours = (addresses.deadline() - NOW).as_secs_f64() / 3_600.0;
         assert!(addresses.current().is_none() && (1.0..1.5).contains(&hours), "{hours}");
         assert!(addresses.resolved(&some([2, 1, 3]), member, NOW, &mut rng()));
-        assert_eq!(addresses.current(), Some(address(3)));
+        assert_eq!(addresses.current().copied(), Some(address(3)));
         // What others found to be of no use comes last, the latest at the end; not at all who denied.
         let left = [(6, 0), (4, 0), (5, 0), (8, 1)];
         let left = left.map(|(last, secs)| (address(last), NOW + Span::from_secs(secs)));
         let leaver = Claim { left: &left, leave: true, ..member };
         for (found, next) in [([8, 5, 6], 6), ([5, 4, 7], 7), ([7, 5, 4], 4)] {
             assert!(addresses.resolved(&some(found), leaver, NOW, &mut rng()));
-            assert_eq!(addresses.current(), Some(address(next)));
+            assert_eq!(addresses.current().copied(), Some(address(next)));
         }
         assert!(!addresses.resolved(&some([8]), leaver, NOW, &mut rng()));
         // A server has it if there is no other.
@@ -342,6 +336,9 @@ mod tests {
         let mut addresses = Addresses::new(Some(address(1)), NOW);
         assert!(!addresses.turn(NOW));
         assert!(!addresses.resolved(&some([2]), FAILED, NOW, &mut rng()));
-        assert_eq!((addresses.current(), addresses.deadline()), (Some(address(1)), Instant::NEVER));
+        assert_eq!(
+            (addresses.current().copied(), addresses.deadline()),
+            (Some(address(1)), Instant::NEVER)
+        );
     }
 }

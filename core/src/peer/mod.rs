@@ -210,7 +210,7 @@ impl<const KINDS: usize> Peer<KINDS> {
     }
 
     fn look_up_in_need(&mut self, now: Instant) {
-        if !self.addresses.is_known() || self.is_to_be_left() {
+        if self.address().is_none() || self.is_to_be_left() {
             self.addresses.hurry(now);
         }
     }
@@ -220,7 +220,7 @@ impl<const KINDS: usize> Peer<KINDS> {
         self.counters.sent == 0 && self.addresses.attempts() == 0
     }
 
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<&SocketAddr> {
         self.addresses.current()
     }
 
@@ -239,14 +239,14 @@ impl<const KINDS: usize> Peer<KINDS> {
         if self.offline {
             return lost;
         }
-        let ask = if self.addresses.is_known() { self.next_query } else { Instant::NEVER };
+        let ask = if self.address().is_some() { self.next_query } else { Instant::NEVER };
         ask.min(self.addresses.deadline()).min(lost)
     }
 
     /// Whether it is too new to say that it will not answer: the first step of the clock waits
     /// for it.
     pub fn is_undecided(&self) -> bool {
-        let (attempts, enough) = match self.addresses.is_known() {
+        let (attempts, enough) = match self.address().is_some() {
             true => (self.counters.sent, UNDECIDED),
             false => (self.addresses.attempts().into(), UNDECIDED_NAME),
         };
@@ -258,7 +258,7 @@ impl<const KINDS: usize> Peer<KINDS> {
     pub fn is_bad(&self) -> bool {
         let attempts = self.counters.sent.max(self.addresses.attempts().into());
         // A pool may have fewer addresses than it is allowed members.
-        let missing = self.pool && !self.addresses.is_known();
+        let missing = self.pool && self.address().is_none();
         !self.trust.is_valid() && attempts >= JUDGED && !missing
     }
 
@@ -307,7 +307,7 @@ impl<const KINDS: usize> Peer<KINDS> {
             return Due::Lost(self.give_up(now.mono));
         }
         let to = self.address().filter(|_| self.addresses.deadline() > now.mono);
-        let Some(to) = to else {
+        let Some(&to) = to else {
             self.addresses.look_up(now.mono, trusted, rng);
             return Due::Resolve;
         };
@@ -377,7 +377,7 @@ impl<const KINDS: usize> Peer<KINDS> {
         now: Instant,
         rng: &mut ChaCha8Rng,
     ) -> Option<SocketAddr> {
-        let former = self.address();
+        let former = self.address().copied();
         let claim =
             Claim { taken, distinct: POOLS && self.pool, left, leave: self.is_to_be_left() };
         if !self.addresses.resolved(found, claim, now, rng) {
@@ -511,7 +511,7 @@ impl<const KINDS: usize> Peer<KINDS> {
     }
 
     fn authenticate(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(Header, Query), Reject> {
-        if self.address() != Some(from) {
+        if self.address() != Some(&from) {
             return Err(Reject::Source);
         }
         let packet = Packet::parse(bytes).map_err(|_| Reject::Malformed)?;

@@ -101,6 +101,7 @@ pub struct Outputs<'a>(&'a mut Deque<Output, QUEUE>);
 impl Iterator for Outputs<'_> {
     type Item = Output;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Output> {
         self.0.pop_front()
     }

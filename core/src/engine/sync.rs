@@ -217,11 +217,9 @@ impl Sync {
     /// What the kernel tells those who ask, and is told now.
     pub(super) fn tell(&mut self, now: Now) -> ClockStatus {
         self.told = now.mono;
-        ClockStatus {
-            synced: self.synced,
-            max_error: self.error_bound(now.mono, self.offset).unwrap_or(MAX_DISTANCE),
-            estimated_error: self.likely_error(now.mono, self.offset).unwrap_or(self.offset.abs()),
-        }
+        let errors = self.errors(now.mono, self.offset);
+        let (max_error, estimated_error) = errors.unwrap_or((MAX_DISTANCE, self.offset.abs()));
+        ClockStatus { synced: self.synced, max_error, estimated_error }
     }
 
     /// The greatest error at `now` of a clock that is `offset` behind what it follows.
@@ -242,10 +240,16 @@ impl Sync {
 
     /// What the error at `now` of a clock that is `offset` behind what it follows hardly exceeds.
     pub(super) fn likely_error(&self, now: Instant, offset: Span) -> Option<Span> {
+        self.errors(now, offset).map(|(_, likely)| likely)
+    }
+
+    /// The greatest error and the likely one.
+    fn errors(&self, now: Instant, offset: Span) -> Option<(Span, Span)> {
         let followed = self.followed.as_ref()?;
         let secs = (now - followed.updated).as_secs_f64().max(0.0);
         let likely = self.likely.error_after(secs) + offset.abs();
-        self.error_bound(now, offset).map(|bound| bound.min(likely))
+        let bound = followed.root_distance_at(now) + offset.abs();
+        Some((bound, bound.min(likely)))
     }
 }
 

@@ -169,8 +169,8 @@ where
         self.outdated = true;
         while let Some(output) = self.engine.borrow_mut().outputs().next() {
             match output {
-                Output::Transmit { peer, to, bytes } => {
-                    let input = self.transmit(peer, to, &bytes);
+                Output::Transmit { peer, to, ref bytes } => {
+                    let input = self.transmit(peer, to, bytes);
                     let _ = self.engine.borrow_mut().handle(self.clock.now(), input);
                 }
                 Output::Clock(command) => {
@@ -180,7 +180,7 @@ where
                     }
                     let _ = self.engine.borrow_mut().handle(self.clock.now(), Input::Clock(reply));
                 }
-                other => sink(other),
+                _ => sink(output),
             }
         }
     }
@@ -202,6 +202,7 @@ where
         Input::Sent { peer, at: self.clock.stamp(stamp), own_id }
     }
 
+    #[inline(never)]
     fn command(&mut self, command: ClockCommand) -> ClockReply {
         let reply = match command {
             ClockCommand::Step(by) => self.clock.step(by).map(|by| {

@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::smear;
 use crate::config::MAX_STRATUM;
 use crate::system::{Reference, SystemState};
-use crate::units::{Instant, NtpShort, NtpTimestamp, Span};
+use crate::units::{Instant, NANOS_PER_SEC, NtpShort, NtpTimestamp, Span, div_floor};
 use crate::wire::{KissCode, LeapIndicator, ReferenceId};
 
 /// Where an orphan's time is from (RFC 5905 appendix A.5.5.6): from itself.
@@ -90,8 +90,19 @@ impl Template {
 
 fn dispersion(span: Span) -> u128 {
     // What a short can hold and more, so that the product is within 128 bits.
-    let nanos = span.max(Span::ZERO).min(Span::from_secs(1 << 17)).as_nanos().unsigned_abs();
-    u128::from(nanos) * (UNIT << 16) / crate::units::NANOS_PER_SEC as u128
+    let nanos = span.max(Span::ZERO).min(Span::from_secs(1 << 17)).as_nanos();
+    // Divided as by hand: seconds, and 80 bits of their fraction by 32, 32 and 16.
+    let (secs, rest) = per_second(nanos);
+    let (first, rest) = per_second(rest << 32);
+    let (second, rest) = per_second(rest << 32);
+    let (third, _) = per_second(rest << 16);
+    let [secs, first, second, third] = [secs, first, second, third].map(|part| part as u128);
+    secs << 80 | first << 48 | second << 16 | third
+}
+
+const fn per_second(nanos: i64) -> (i64, i64) {
+    let (secs, rest) = div_floor::<{ NANOS_PER_SEC as u64 }>(nanos);
+    (secs, rest.cast_signed())
 }
 
 /// The same with leap indicator 3, stratum 0 and a code.
@@ -147,4 +158,18 @@ fn orphaned(state: &SystemState, orphan: Orphan) -> SystemState {
 
 pub(super) const fn join(high: u32, low: u32) -> u64 {
     ((high as u64) << 32) | low as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn dispersions_are_divided_exactly(nanos in -1i64..1 << 47) {
+            let exact = nanos.max(0) as u128 * (UNIT << 16) / 1_000_000_000;
+            prop_assert_eq!(dispersion(Span::from_nanos(nanos)), exact.min((1 << 17) * (UNIT << 16)));
+        }
+    }
 }

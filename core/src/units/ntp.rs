@@ -1,13 +1,13 @@
 //! The two time formats of the wire (RFC 5905 §6).
 
-use super::{NANOS_PER_SEC, Span, WallTime};
+use super::{NANOS_PER_SEC, Span, WallTime, div_floor};
 
 /// Seconds from the NTP epoch (1900-01-01) to the Unix epoch.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
 /// One second in the fraction of an [`NtpTimestamp`]: 2^32.
 const FRACTION: u64 = 1 << 32;
 /// One second in the unit of [`NtpShort`]: 2^16.
-const SHORT_FRACTION: u64 = 1 << 16;
+const SHORT_FRACTION: i64 = 1 << 16;
 
 /// The 64-bit timestamp format: seconds since 1900 modulo 2^32 (an *era* of 136 years) and a
 /// 32-bit fraction. It exists only on the wire; [`unfold`](Self::unfold) makes a time of it.
@@ -81,9 +81,10 @@ impl NtpShort {
     #[must_use]
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub fn from_span(span: Span) -> Self {
-        let nanos = u128::from(span.as_nanos().max(0).unsigned_abs());
-        let units = (nanos * u128::from(SHORT_FRACTION)).div_ceil(NANOS_PER_SEC as u128);
-        Self(u32::try_from(units).unwrap_or(u32::MAX))
+        // No more than what is beyond the greatest, so that the product is within 63 bits.
+        let nanos = span.max(Span::ZERO).min(Span::from_secs(SHORT_FRACTION)).as_nanos();
+        let (units, rest) = div_floor::<{ NANOS_PER_SEC as u64 }>(nanos * SHORT_FRACTION);
+        Self(u32::try_from(units + i64::from(rest > 0)).unwrap_or(u32::MAX))
     }
 
     /// As a span, rounded down to whole nanoseconds.
@@ -157,6 +158,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shorts_round_up(nanos in -1i64..1 << 47, anything in any::<i64>()) {
+            for nanos in [nanos, anything] {
+                let units = (i128::from(nanos.max(0)) << 16) as u128;
+                let expected = u32::try_from(units.div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
+                prop_assert_eq!(NtpShort::from_span(Span::from_nanos(nanos)).to_bits(), expected);
+            }
+        }
+
         #[test]
         fn nanoseconds_survive(pivot in -1i64 << 34..1 << 34, ahead in i32::MIN..=i32::MAX,
                                nanos in 0u32..1_000_000_000) {

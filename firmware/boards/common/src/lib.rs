@@ -4,6 +4,9 @@
 
 #![no_std]
 
+#[cfg(target_arch = "arm")]
+use truechimer_builtins as _; // Takes the place of compiler-builtins.
+
 #[cfg(feature = "emulated")]
 pub mod flash;
 #[cfg(feature = "emulated")]

@@ -149,23 +149,24 @@ impl Line {
     }
 
     /// What was known of the frequency may be of another oscillator: forgets it if all samples together
-    /// speak against it.
-    fn doubt(&mut self) {
+    /// speak against it. The most probable frequency then.
+    fn doubt(&mut self) -> Slope {
         let unknown = UNKNOWN_FREQUENCY * 1e6;
+        let likeliest = self.likeliest();
         if self.frequency[1] < unknown {
             let known = core::mem::replace(&mut self.frequency[1], unknown);
-            let free = self.likeliest().energy;
-            self.frequency[1] = known;
-            if free + DISBELIEF < self.likeliest().energy {
-                self.frequency[1] = unknown;
+            let free = self.likeliest();
+            if free.energy + DISBELIEF < likeliest.energy {
+                return free;
             }
+            self.frequency[1] = known;
         }
+        likeliest
     }
 
     /// What is known of the end of the line, relative to `reference`.
     pub fn filter(&mut self, reference: &Reference) -> Filter {
-        self.doubt();
-        let best = self.likeliest();
+        let best = self.doubt();
         let edge = |mut outside: f64| {
             let mut inside = best.frequency;
             for _ in 0..STEPS {

@@ -24,6 +24,7 @@ use self::panic::Panic;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, DisciplineMode, MAX_FREQUENCY};
 use crate::io::Refusal;
+use crate::maths::sqrt;
 use crate::peer::Exchange;
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
@@ -315,7 +316,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
     fn may_lock(&self, consensus: &Consensus, offset: Span, poll: i8) -> bool {
         let secs = f64::from(1u32 << (poll.clamp(0, LONGEST_LOOP) + LOOP_TIME));
         let noise = consensus.offset_deviation / secs;
-        let kept = LOOP_MARGIN * (noise + consensus.selected.wander * libm::sqrt(secs));
+        let kept = LOOP_MARGIN * (noise + consensus.selected.wander * sqrt(secs));
         let is_right =
             || consensus.frequency_deviation.max(offset.abs().as_secs_f64() / secs) <= kept;
         let is_in_use = self.free_run.is_locked() && self.jump.is_none();

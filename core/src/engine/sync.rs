@@ -6,7 +6,7 @@
 
 use crate::clock::ClockStatus;
 use crate::config::{Config, DRIFT_TOLERANCE, MAX_DISTANCE, MAX_STRATUM, drift_bound};
-use crate::maths::power;
+use crate::maths::{power, sqrt};
 use crate::peer::Peer;
 use crate::select::Consensus;
 use crate::system::{Reference, SystemState};
@@ -68,7 +68,7 @@ impl Lately {
 impl Likely {
     /// After so many seconds.
     fn error_after(&self, secs: f64) -> Span {
-        let walk = self.wander.0 * libm::sqrt(secs * secs * secs / 3.0);
+        let walk = self.wander.0 * sqrt(secs * secs * secs / 3.0);
         let grown = LIKELY_DEVIATIONS * (self.frequency_deviation.0 * secs + walk);
         Span::from_secs_f64(self.error.0 + grown)
     }

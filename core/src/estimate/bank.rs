@@ -1,7 +1,7 @@
 //! A filter for each hypothesis on the clock's wander and the path's noise, weighted by how well
 //! it predicts: so nothing has to be tuned. Source: `ALGORITHM` §6.
 
-use libm::{expf, logf, sqrtf};
+use libm::{expf, logf};
 
 use super::filter::{BACK, FORTH, Filter};
 use super::guard::{Guard, Verdict};
@@ -11,6 +11,7 @@ use super::noise::{Noise, Scale};
 use super::sample::{Delays, Reference, Sample, from_micros, micros};
 use super::{Estimate, START};
 use crate::holdover::KnownFrequency;
+use crate::maths::{hypot, sqrt, sqrtf};
 use crate::units::FreqOffset;
 
 /// The probability of a wander to become its neighbour, per sample.
@@ -113,7 +114,7 @@ impl<const KINDS: usize> Bank<KINDS> {
         let mut start = Filter::default();
         // The delay was measured by a clock of which the frequency is hardly known.
         let unmeasured = (0.5 * least * doubt) as f32;
-        start.loosen(deviation, libm::hypotf(jitter, unmeasured), doubt as f32 * 1e6);
+        start.loosen(deviation, hypot(jitter.into(), unmeasured.into()) as f32, doubt as f32 * 1e6);
         let kinds = core::array::from_fn(|kind| {
             let noise = Noise::ALL[kind];
             let mut filter = start;
@@ -381,7 +382,7 @@ impl<const KINDS: usize> Bank<KINDS> {
             frequency_deviation: deviation(frequency_variance, LEAST_FREQUENCY_DEVIATION),
             delay: from_micros(2.0 * base.max(0.0)),
             covariance: covariance * 1e-12,
-            wander: libm::sqrt(wander) * 1e-6,
+            wander: sqrt(wander) * 1e-6,
         }
     }
 
@@ -405,5 +406,5 @@ impl<const KINDS: usize> Bank<KINDS> {
 
 /// The root of a variance in µs² or (µs/s)², in s or as a ratio.
 fn deviation(variance: f64, least: f64) -> f64 {
-    (libm::sqrt(variance.max(0.0)) * 1e-6).max(least)
+    (sqrt(variance.max(0.0)) * 1e-6).max(least)
 }

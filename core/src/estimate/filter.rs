@@ -5,10 +5,9 @@
 //! (`sample`), and because what is measured, not offset and base delay, are its coordinates:
 //! nothing large cancels. Source: `ALGORITHM` §2 to §4 and §6.
 
-use libm::sqrtf;
-
 use super::noise::{Explanation, Noise, Scale};
 use super::sample::Delays;
+use crate::maths::sqrtf;
 
 /// From us to the server: the delay seen is the base delay plus the offset.
 pub const FORTH: usize = 0;

@@ -7,11 +7,11 @@
 //! to violate anything. Source: `ALGORITHM` §7.
 
 use heapless::Deque;
-use libm::sqrtf;
 
 use super::bank::{Bank, Kind};
 use super::filter::{BACK, FORTH};
 use super::sample::Delays;
+use crate::maths::sqrtf;
 
 /// A direction must be faster than predicted by this many standard deviations ...
 const VIOLATION: f32 = 8.0;

@@ -4,7 +4,9 @@
 //! from one side far more tightly than a mean of many does. Source: `ALGORITHM` §4 and §5.
 //! Times are in microseconds, variances in their squares.
 
-use libm::{expf, logf, sqrtf};
+use libm::{expf, logf};
+
+use crate::maths::sqrtf;
 
 /// Variance of reading a clock twice, (30 ns)²: no measurement is better.
 const READING_VARIANCE: f32 = 9e-4;

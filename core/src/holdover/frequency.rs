@@ -1,5 +1,6 @@
 //! The frequency of the clock, and how well it is known.
 
+use crate::maths::hypot;
 use crate::units::FreqOffset;
 
 /// The standard deviation of a frequency before anything is known, as a ratio: a cheap crystal's
@@ -30,7 +31,7 @@ impl KnownFrequency {
     /// nothing were known.
     #[must_use]
     pub fn at_start(self) -> Self {
-        let deviation = libm::hypot(self.deviation, START_DOUBT).min(UNKNOWN_FREQUENCY);
+        let deviation = hypot(self.deviation, START_DOUBT).min(UNKNOWN_FREQUENCY);
         Self { deviation, ..self }
     }
 }

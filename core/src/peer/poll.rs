@@ -7,7 +7,7 @@ use chacha20::rand_core::Rng;
 
 use crate::config::{DEFAULT_MAX_POLL, MAX_POLL_LIMIT, MIN_POLL_LIMIT, PeerConfig};
 use crate::estimate::{Estimate, Verdict};
-use crate::maths::power;
+use crate::maths::{power, sqrt};
 use crate::units::{Instant, Span};
 
 /// Distance of the queries of the start-up burst (RFC 5905 §13, BTIME).
@@ -163,7 +163,7 @@ impl Poll {
     /// It has this share in what the sources say together, where 1 is their mean; `None` if it is not
     /// heard. Who says more is worth more packets (`ALGORITHM` §8).
     pub fn set_share(&mut self, share: Option<f64>) {
-        let worth = share.map_or(1.0, libm::sqrt);
+        let worth = share.map_or(1.0, sqrt);
         self.worth = worth.clamp(WORTH_RANGE.0, WORTH_RANGE.1);
     }
 

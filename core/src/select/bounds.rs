@@ -2,6 +2,7 @@
 
 use super::intervals::Hull;
 use super::weights::{Term, mean};
+use crate::maths::sqrt;
 use crate::units::Span;
 
 /// Standard deviations of noise that are very likely not exceeded.
@@ -32,7 +33,7 @@ impl Bounds {
             share * share
         });
         // Of one alone nothing is known but what is usual.
-        let spread = libm::sqrt(variance * count / (count - 1.0).max(1.0));
+        let spread = sqrt(variance * count / (count - 1.0).max(1.0));
         let asymmetry = (SPREADS * spread).max(LEAST_ASYMMETRY);
         let likely = DEVIATIONS * mean(terms, |term| term.deviation)
             + asymmetry * mean(terms, |term| term.reach);

@@ -29,6 +29,7 @@ use self::intervals::{Hull, agreement, majority};
 use self::suspects::{AMNESTY, Suspicion, frequency_departure};
 use self::weights::{Bias, Term};
 use crate::config::SelectOptions;
+use crate::maths::sqrt;
 use crate::units::{FreqOffset, Span, WallTime};
 
 /// The peer that is followed stays so until another's reach is better by this factor. A choice of
@@ -431,5 +432,5 @@ fn frequency(truechimers: &[Candidate], selected: &Candidate) -> (FreqOffset, f6
         weights += weight;
         sum += weight * (one.frequency - selected.frequency).as_ratio();
     }
-    (selected.frequency + FreqOffset::from_ratio(sum / weights), libm::sqrt(1.0 / weights))
+    (selected.frequency + FreqOffset::from_ratio(sum / weights), sqrt(1.0 / weights))
 }

@@ -5,6 +5,7 @@
 
 use super::Candidate;
 use super::weights::Bias;
+use crate::maths::hypot;
 use crate::units::{Span, WallTime};
 
 /// A frequency is wrong if it is this many standard deviations from the median ...
@@ -102,7 +103,7 @@ impl Suspicion {
             return;
         }
         let elapsed = elapsed.clamp(least, SHIFT_SPAN).as_secs_f64();
-        let limit = SHIFT_LIMIT * libm::hypot(candidate.offset_deviation, expected)
+        let limit = SHIFT_LIMIT * hypot(candidate.offset_deviation, expected)
             + SHIFT_SHARE * candidate.reach
             + SHIFT_RATE * elapsed;
         if departure <= limit {
@@ -140,8 +141,8 @@ pub fn frequency_departure(candidates: &[Candidate], one: &Candidate) -> Option<
     let median_deviation = low.frequency_deviation.max(high.frequency_deviation);
     let deviations = |one: &Candidate| {
         let distance = (one.frequency - low.frequency).as_ratio() - between;
-        let deviation = libm::hypot(one.frequency_deviation, median_deviation);
-        libm::fabs(distance) / libm::hypot(deviation, FREQUENCY_FLOOR)
+        let deviation = hypot(one.frequency_deviation, median_deviation);
+        libm::fabs(distance) / hypot(deviation, FREQUENCY_FLOOR)
     };
     let wrong = candidates.iter().filter(|one| deviations(one) > FREQUENCY_LIMIT).count();
     (2 * wrong < count).then(|| deviations(one))

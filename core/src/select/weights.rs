@@ -7,6 +7,7 @@
 //! biases are drawn slowly to where their weighted mean is zero.
 
 use super::Candidate;
+use crate::maths::sqrt;
 use crate::units::Span;
 
 /// A bias is usually this share of the reach: one standard deviation.
@@ -121,7 +122,7 @@ impl Term {
     fn weight_at(&self, distance: f64) -> f64 {
         let [usual, great] = [USUAL_BIAS, GREAT_BIAS].map(|bias| 1.0 / self.variance(bias));
         let nats = -0.5 * distance * distance * (usual - great);
-        let bad = 1.0 / (1.0 + ODDS * libm::sqrt(usual / great) * libm::exp(nats));
+        let bad = 1.0 / (1.0 + ODDS * sqrt(usual / great) * libm::exp(nats));
         (1.0 - bad) * usual + bad * great
     }
 }
@@ -146,7 +147,7 @@ pub fn weigh(terms: &mut [Term]) -> (f64, f64) {
     }
     let variance = mean(terms, |term| term.weight * term.deviation * term.deviation);
     let weights: f64 = terms.iter().map(|term| term.weight).sum();
-    (mean(terms, |term| term.offset), libm::sqrt(variance / weights))
+    (mean(terms, |term| term.offset), sqrt(variance / weights))
 }
 
 /// The offset below which half of the deviations' inverses lie.
@@ -161,7 +162,7 @@ fn median(terms: &mut [Term]) -> f64 {
             core::mem::swap(one, other);
         }
     }
-    let share = |term: &Term| libm::sqrt(term.weight);
+    let share = |term: &Term| sqrt(term.weight);
     let mut left = terms.iter().map(share).sum::<f64>() / 2.0;
     let middle = terms.iter().find(|term| {
         left -= share(term);
@@ -180,7 +181,7 @@ pub fn average(terms: &[Term]) -> Option<(f64, f64)> {
         sum += weight * (term.offset - term.bias.offset);
         variance += weight * weight * term.deviation * term.deviation;
     }
-    (weights > 0.0).then(|| (sum / weights, libm::sqrt(variance) / weights))
+    (weights > 0.0).then(|| (sum / weights, sqrt(variance) / weights))
 }
 
 /// By how much all biases are to be lowered to draw their mean to zero.

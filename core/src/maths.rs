@@ -1,9 +1,19 @@
 //! Mathematics that `libm` has at the price of more flash.
 
-/// `base` to the power `exponent`, for a base that is not negative: to some units in the last place
-/// by functions that are there anyway, where `libm::pow` takes 2 kB to be exact to one.
+/// The exponential function as precisely as filters have it: seven digits are enough for what is
+/// only a weight.
+pub fn exp(x: f64) -> f64 {
+    libm::expf(x as f32).into()
+}
+
+/// The natural logarithm, to the same precision.
+pub fn log(x: f64) -> f64 {
+    libm::logf(x as f32).into()
+}
+
+/// `base` to the power `exponent`, for a base that is not negative, to the same precision.
 pub fn power(base: f64, exponent: f64) -> f64 {
-    libm::exp(exponent * libm::log(base))
+    exp(exponent * log(base))
 }
 
 /// The hypotenuse of lengths whose squares are no infinity: to a unit or so in the last place.
@@ -91,7 +101,7 @@ mod tests {
     fn powers_and_roots() {
         for (base, exponent) in [(1e-9, 0.2), (0.3, 1.0 / 64.0), (1.0, 0.2), (4e7, 1.0 / 64.0)] {
             let exact = libm::pow(base, exponent);
-            assert!((power(base, exponent) / exact - 1.0).abs() < 1e-14, "{base}^{exponent}");
+            assert!((power(base, exponent) / exact - 1.0).abs() < 1e-6, "{base}^{exponent}");
         }
         assert_eq!(power(0.0, 0.2).to_bits(), 0);
         assert_eq!(power(f64::INFINITY, 0.2), f64::INFINITY);

@@ -24,7 +24,7 @@ use self::panic::Panic;
 use crate::clock::{ClockCommand, ClockReply};
 use crate::config::{Config, DisciplineMode, MAX_FREQUENCY};
 use crate::io::Refusal;
-use crate::maths::sqrt;
+use crate::maths::{log, sqrt};
 use crate::peer::Exchange;
 use crate::select::Consensus;
 use crate::units::{FreqOffset, Instant, Now, Span, WallTime};
@@ -372,7 +372,7 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
 
 /// The power of two seconds next to an interval.
 fn log2_secs(interval: Span) -> i8 {
-    libm::round(libm::log(interval.as_secs_f64()) / core::f64::consts::LN_2) as i8
+    libm::round(log(interval.as_secs_f64()) / core::f64::consts::LN_2) as i8
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //! and is worked out exactly, but for one integral. Source: `ALGORITHM` §7.
 
 use heapless::Vec;
-use libm::{exp, log};
 
 use super::filter::{BACK, FORTH, Filter};
 use super::sample::{Reference, Sample, micros};
 use crate::holdover::UNKNOWN_FREQUENCY;
+use crate::maths::{exp, log};
 use crate::units::{Span, WallTime};
 
 /// Corners of a hull. Of n delays about 2 ln n are corners.

@@ -7,7 +7,7 @@
 //! biases are drawn slowly to where their weighted mean is zero.
 
 use super::Candidate;
-use crate::maths::sqrt;
+use crate::maths::{exp, sqrt};
 use crate::units::Span;
 
 /// A bias is usually this share of the reach: one standard deviation.
@@ -122,7 +122,7 @@ impl Term {
     fn weight_at(&self, distance: f64) -> f64 {
         let [usual, great] = [USUAL_BIAS, GREAT_BIAS].map(|bias| 1.0 / self.variance(bias));
         let nats = -0.5 * distance * distance * (usual - great);
-        let bad = 1.0 / (1.0 + ODDS * sqrt(usual / great) * libm::exp(nats));
+        let bad = 1.0 / (1.0 + ODDS * sqrt(usual / great) * exp(nats));
         (1.0 - bad) * usual + bad * great
     }
 }

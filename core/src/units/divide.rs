@@ -18,24 +18,24 @@ const fn div<const D: u64>(value: u64) -> (u64, u64) {
     if rest < D { (quotient, rest) } else { (quotient + 1, rest - D) }
 }
 
-/// `value` over a positive `divisor`, rounded down, and what remains; a quotient beyond `i64`
+/// `value` over a `divisor` below 2^63 that is not zero, rounded down, and what remains; a quotient beyond `i64`
 /// saturates. For what is rare: it goes bit by bit.
 #[cold]
 #[inline(never)]
 pub(crate) const fn div_floor_wide(value: i128, divisor: u64) -> (i64, u64) {
-    let magnitude = if value < 0 { !value } else { value }.cast_unsigned();
-    let (mut quotient, mut rest, mut bit) = (0u128, 0u128, u128::BITS);
-    while bit > 0 {
-        bit -= 1;
-        rest = rest << 1 | magnitude >> bit & 1;
+    // From above the magnitude makes room for the quotient, a bit at a time.
+    let mut quotient = if value < 0 { !value } else { value }.cast_unsigned();
+    let (mut rest, mut bits) = (0, u128::BITS);
+    while bits > 0 {
+        bits -= 1;
+        rest = rest << 1 | (quotient >> (u128::BITS - 1)) as u64;
         quotient <<= 1;
-        if rest >= divisor as u128 {
-            rest -= divisor as u128;
+        if rest >= divisor {
+            rest -= divisor;
             quotient |= 1;
         }
     }
     let whole = if quotient > i64::MAX as u128 { i64::MAX } else { quotient as i64 };
-    let rest = rest as u64;
     if value < 0 { (!whole, divisor - 1 - rest) } else { (whole, rest) }
 }
 

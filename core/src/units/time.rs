@@ -169,15 +169,15 @@ impl defmt::Format for WallTime {
 
 /// The proleptic Gregorian date of a day counted from 1970-01-01. Years are counted from 1 March
 /// in eras of 400 years (146,097 days), so that the leap day comes last.
-fn civil_date(days: i64) -> (i64, i64, i64) {
+fn civil_date(days: i64) -> (i64, u32, u32) {
     let days = days.saturating_add(719_468); // 0000-03-01 to 1970-01-01
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097) as u32);
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * march_month + 2) / 5 + 1)
 }
 

@@ -27,16 +27,16 @@ impl Bounds {
     pub(super) fn new(hull: Hull, offset: Span, terms: &[Term]) -> Self {
         let guaranteed = (hull.high - offset).max(offset - hull.low);
         let count = terms.len() as f64;
-        let level = mean(terms, |term| term.offset);
-        let variance = mean(terms, |term| {
+        let level = mean(terms, &|term: &Term| term.offset);
+        let variance = mean(terms, &|term: &Term| {
             let share = (term.offset - level) / term.reach;
             share * share
         });
         // Of one alone nothing is known but what is usual.
         let spread = sqrt(variance * count / (count - 1.0).max(1.0));
         let asymmetry = (SPREADS * spread).max(LEAST_ASYMMETRY);
-        let likely = DEVIATIONS * mean(terms, |term| term.deviation)
-            + asymmetry * mean(terms, |term| term.reach);
+        let likely = DEVIATIONS * mean(terms, &|term: &Term| term.deviation)
+            + asymmetry * mean(terms, &|term: &Term| term.reach);
         Self { guaranteed, likely: Span::from_secs_f64(likely).min(guaranteed) }
     }
 }

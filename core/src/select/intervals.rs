@@ -24,6 +24,17 @@ impl Candidate {
     pub(super) fn contains(&self, point: Span) -> bool {
         self.low() <= point && point <= self.high()
     }
+
+    pub(super) fn seconds_from(&self, point: Span) -> f64 {
+        (self.offset - point).as_secs_f64()
+    }
+
+    /// One over the variance that is expected of its offset.
+    fn weight(&self) -> f64 {
+        let bias = SPREAD * self.reach;
+        let variance = self.offset_deviation * self.offset_deviation + bias * bias;
+        1.0 / variance.max(f64::MIN_POSITIVE)
+    }
 }
 
 /// From the first to the last point that the intervals of more than half of the candidates cover.
@@ -54,41 +65,38 @@ pub fn agreement(
     is_free: impl Fn(&Candidate) -> bool,
     predicted: Option<Span>,
 ) -> Option<Span> {
-    let rank = |point: Span| {
+    let mut best: Option<(usize, f64, Span)> = None;
+    for point in candidates.iter().map(Candidate::low) {
+        if !has_majority(candidates, point) {
+            continue;
+        }
         let group = || candidates.iter().filter(|one| one.contains(point) && is_free(one));
-        let high = group().map(Candidate::high).min();
-        let continues = predicted
-            .zip(high)
-            .is_some_and(|(predicted, high)| point <= predicted && predicted <= high);
-        let size = group().count();
-        let bonus = if continues { CONTINUITY } else { 0.0 };
-        (size, bonus - scatter(group(), point))
-    };
-    let points = candidates.iter().map(Candidate::low);
-    points
-        .filter(|point| has_majority(candidates, *point))
-        .map(|point| (rank(point), point))
-        .max_by(|((size, score), _), ((other_size, other), _)| {
-            size.cmp(other_size).then(score.total_cmp(other))
-        })
-        .map(|(_, point)| point)
-}
-
-/// Half of the sum of the squared distances from the mean, each in standard deviations.
-fn scatter<'a>(group: impl Iterator<Item = &'a Candidate> + Clone, centre: Span) -> f64 {
-    let terms = group.map(|one| {
-        let bias = SPREAD * one.reach;
-        let variance = one.offset_deviation * one.offset_deviation + bias * bias;
-        ((one.offset - centre).as_secs_f64(), 1.0 / variance.max(f64::MIN_POSITIVE))
-    });
-    let sum = |part: fn((f64, f64)) -> f64| terms.clone().map(part).sum::<f64>();
-    let weights = sum(|(_, weight)| weight);
-    if weights == 0.0 {
-        return 0.0;
+        let (mut size, mut high, mut weights, mut sum) = (0, Span::MAX, 0.0, 0.0);
+        for one in group() {
+            let weight = one.weight();
+            size += 1;
+            high = high.min(one.high());
+            weights += weight;
+            sum += weight * one.seconds_from(point);
+        }
+        let mean = if weights > 0.0 { sum / weights } else { 0.0 };
+        // Half of the sum of the squared distances from the mean, each in standard deviations.
+        let mut scatter = 0.0;
+        for one in group() {
+            let distance = one.seconds_from(point) - mean;
+            scatter += one.weight() * distance * distance;
+        }
+        let continues =
+            size > 0 && predicted.is_some_and(|predicted| point <= predicted && predicted <= high);
+        let score = if continues { CONTINUITY } else { 0.0 } - scatter / 2.0;
+        let is_better = |(its_size, its_score, _): (usize, f64, _)| {
+            size.cmp(&its_size).then(score.total_cmp(&its_score)).is_ge()
+        };
+        if best.is_none_or(is_better) {
+            best = Some((size, score, point));
+        }
     }
-    let mean = sum(|(offset, weight)| weight * offset) / weights;
-    let squares = terms.map(|(offset, weight)| weight * (offset - mean) * (offset - mean));
-    squares.sum::<f64>() / 2.0
+    best.map(|(.., point)| point)
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl Term {
 
 /// The sum of a part of each term by its weight, over the sum of the weights.
 #[cfg_attr(target_pointer_width = "32", inline(never))]
-pub fn mean(terms: &[Term], part: impl Fn(&Term) -> f64) -> f64 {
+pub fn mean(terms: &[Term], part: &dyn Fn(&Term) -> f64) -> f64 {
     let weights: f64 = terms.iter().map(|term| term.weight).sum();
     terms.iter().map(|term| term.weight * part(term)).sum::<f64>() / weights
 }
@@ -142,12 +142,12 @@ pub fn weigh(terms: &mut [Term]) -> (f64, f64) {
             for term in &mut *terms {
                 term.weight = term.weight_at(term.offset - level);
             }
-            level = mean(terms, |term| term.offset);
+            level = mean(terms, &|term: &Term| term.offset);
         }
     }
-    let variance = mean(terms, |term| term.weight * term.deviation * term.deviation);
+    let variance = mean(terms, &|term: &Term| term.weight * term.deviation * term.deviation);
     let weights: f64 = terms.iter().map(|term| term.weight).sum();
-    (mean(terms, |term| term.offset), sqrt(variance / weights))
+    (mean(terms, &|term: &Term| term.offset), sqrt(variance / weights))
 }
 
 /// The offset below which half of the deviations' inverses lie.
@@ -188,7 +188,7 @@ pub fn average(terms: &[Term]) -> Option<(f64, f64)> {
 pub fn anchor(terms: &[Term]) -> f64 {
     let known = terms.iter().map(|term| term.bias.samples).max().unwrap_or(0);
     let leak = if known < NEW { FIRST_LEAK } else { LEAK };
-    leak * mean(terms, |term| term.bias.offset)
+    leak * mean(terms, &|term: &Term| term.bias.offset)
 }
 
 #[cfg(test)]

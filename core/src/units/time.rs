@@ -1,5 +1,6 @@
 //! Points in time: the monotonic one that schedules and the disciplined one that measures.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
@@ -51,10 +52,23 @@ const DAY: i64 = 86_400;
 
 /// A reading of the disciplined clock: seconds and nanoseconds since 1970-01-01 00:00:00 UTC,
 /// without leap seconds, as POSIX counts. Any number of seconds that an `i64` holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct WallTime {
     secs: i64,
     nanos: u32,
+}
+
+impl Ord for WallTime {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.secs.cmp(&other.secs).then(self.nanos.cmp(&other.nanos))
+    }
+}
+
+impl PartialOrd for WallTime {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl WallTime {

@@ -159,15 +159,15 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
 
     /// The clock is right: what it is to be told, if that is news.
     pub fn update(&mut self, now: Now) -> Option<LeapPlan> {
-        let is_on = |leap: LeapSecond| (leap.moment()..leap.moment() + SECOND).contains(&now.wall);
-        if self.mode() == LeapMode::Step && self.next.is_some_and(is_on) {
+        let is_on = |leap: &LeapSecond| (Span::ZERO..SECOND).contains(&(now.wall - leap.moment()));
+        if self.mode() == LeapMode::Step && self.next.as_ref().is_some_and(is_on) {
             self.due = now.mono + LATE;
             return None;
         }
         let today = |leap: &LeapSecond| leap.end - now.wall <= DAY;
         self.next = self.foreseen(now.wall).filter(today);
-        self.due = match self.next {
-            Some(leap) => now.mono + (leap.moment() + LATE - now.wall),
+        self.due = match &self.next {
+            Some(leap) => now.mono + (leap.moment() - now.wall + LATE),
             None => Instant::NEVER,
         };
         let leap = match (self.mode(), self.next) {
@@ -198,9 +198,9 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
     /// By how much the clock leapt of its own between `from` and the time that it would show now
     /// otherwise, if it moved by about `moved`.
     pub fn leapt(&self, from: WallTime, to: WallTime, moved: Span) -> Option<Span> {
-        let leap = self.next.filter(|_| self.mode() == LeapMode::Step)?;
-        let by = leap.by();
-        let passed = from < leap.moment() + SECOND && to >= leap.moment();
+        let leap = self.next.as_ref().filter(|_| self.mode() == LeapMode::Step)?;
+        let (by, moment) = (leap.by(), leap.moment());
+        let passed = from - moment < SECOND && to >= moment;
         (passed && (moved - by).abs() < SECOND.half()).then_some(by)
     }
 

@@ -33,6 +33,14 @@ pub struct Settings {
     pub fallback: Vec<(&'static str, PeerConfig), PEERS>,
 }
 
+impl Settings {
+    /// All from DHCP; of servers of time these, unless it names any.
+    pub fn dhcp(fallback: [&'static str; 3]) -> Self {
+        let fallback = fallback.into_iter().map(|name| (name, PeerConfig::default())).collect();
+        Self { ipv4: Ipv4::Dhcp, resolver: None, peers: Vec::new(), fallback }
+    }
+}
+
 /// What the board brings.
 pub struct Board<D, C: 'static, R, S> {
     pub clock: &'static SystemClock<C>,

@@ -1,4 +1,4 @@
-//! What a product would keep in its flash: words `name=value` of the command line.
+//! What a product would keep in its flash: words `name=value` of the command line, or nothing.
 
 use heapless::Vec;
 use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Cidr};
@@ -13,6 +13,9 @@ use crate::program::Settings;
 
 static LINE: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
 
+/// Who is asked where nothing is said of it.
+const FALLBACK: [&str; 3] = ["0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org"];
+
 /// What the command line says.
 pub struct Product {
     /// `address=` with the length of its prefix, `router=`; DHCP without them. `resolver=`: who
@@ -26,6 +29,12 @@ pub struct Product {
 }
 
 impl Product {
+    /// Without a command line, as a program has it that is flashed.
+    #[inline(never)]
+    pub fn built_in() -> Self {
+        Self { settings: Settings::dhcp(FALLBACK), store: store("flash"), poll: None }
+    }
+
     /// To be read once.
     #[inline(never)]
     pub fn read() -> Self {
@@ -53,7 +62,7 @@ impl Product {
                 *router = Some(address);
             }
             ("resolver", address) => settings.resolver = Some(address.parse().ok()?),
-            ("store", path) => *store = TwoPages::new(Flash(File::update(path)?), 0).ok(),
+            ("store", path) => *store = Some(self::store(path)?),
             #[cfg(feature = "lockstep")]
             ("gate", path) => crate::lockstep::set_gate(File::update(path)?),
             ("poll", exponent) => *poll = Some(exponent.parse().ok()?),
@@ -63,6 +72,11 @@ impl Product {
         }
         Some(())
     }
+}
+
+/// The file that stands for the flash memory.
+fn store(path: &str) -> Option<TwoPages<Flash>> {
+    TwoPages::new(Flash(File::update(path)?), 0).ok()
 }
 
 fn server(name: &'static str, poll: Option<i8>) -> (&'static str, PeerConfig) {

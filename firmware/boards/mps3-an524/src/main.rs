@@ -31,7 +31,8 @@ fn main() -> ! {
     logger::start(uart::put);
     Counter::start();
     let Some(seed) = host::entropy() else { stop("no entropy") };
-    let mut product = Product::read();
+    let mut product =
+        if cfg!(feature = "command-line") { Product::read() } else { Product::built_in() };
     let mut rtc = EdgeSearch::new(seconds(), &CLOCK);
     let start = boot(&CLOCK, &mut rtc, product.store.as_mut());
     let Ok(device) = Lan9118::start(HARDWARE, &CLOCK) else { stop("no Ethernet controller") };

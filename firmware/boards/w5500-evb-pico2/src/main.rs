@@ -30,10 +30,8 @@ use truechimer_boards::logger;
 use truechimer_boards::pl011::Pl011;
 use truechimer_boards::program::{Board, Settings, boot};
 use truechimer_boards::register::Registers;
-use truechimer_core::config::PeerConfig;
 use truechimer_core::units::Span;
 use truechimer_firmware::clock::SystemClock;
-use truechimer_firmware::net::Ipv4;
 use truechimer_firmware::net::w5500::{Arrival, W5500};
 use truechimer_firmware::rtc::{Calendar, EdgeSearch};
 use truechimer_firmware::store::TwoPages;
@@ -124,13 +122,7 @@ fn main() -> ! {
         // SAFETY: the handlers are there, and what they share is behind critical sections.
         unsafe { NVIC::unmask(irq) };
     }
-    let fallback = FALLBACK.map(|name| (name, PeerConfig::default()));
-    let settings = Settings {
-        ipv4: Ipv4::Dhcp,
-        resolver: None,
-        peers: [].into_iter().collect(),
-        fallback: fallback.into_iter().collect(),
-    };
+    let settings = Settings::dhcp(FALLBACK);
     let (clock, typed) = (&CLOCK, || UART.typed());
     let board = Board { clock, device, hardware, rtc, store, seed, wait, typed };
     let Err(_) = board.run(&start, &settings);

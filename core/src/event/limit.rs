@@ -22,7 +22,7 @@ const OF_PEERS: Rate = Rate { burst: 64, every: Span::from_secs(60) };
 const OF_DATAGRAMS: Rate = Rate { burst: 8, every: Span::from_secs(60) };
 
 /// Holds back what the network brings about too often, with a place for each of `KINDS` kinds: all, or
-/// fewer where only an engine brings them about. What there is no place for does not pass.
+/// [`ENGINE_KINDS`] where only an engine brings them about. What there is no place for does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Limiter<const KINDS: usize = ALL_KINDS> {
     all: Bucket,
@@ -50,7 +50,7 @@ impl Kind {
 impl<const KINDS: usize> Limiter<KINDS> {
     /// Whether an event is to be logged now, and counts it if it is not.
     pub fn admit(&mut self, event: &Event<'_>, now: Instant) -> bool {
-        let Some((name, rate)) = limit(event) else { return true };
+        let Some((name, rate)) = limit::<KINDS>(event) else { return true };
         if !self.kinds.contains_key(&name) {
             let _ = self.kinds.insert(name, Kind { rate, ..Kind::default() });
         }
@@ -114,22 +114,30 @@ impl Bucket {
 }
 
 /// The name of an event that others can cause, and what limits it: no names of others are needed.
-const fn limit(event: &Event<'_>) -> Option<(&'static str, Rate)> {
+const fn limit<const KINDS: usize>(event: &Event<'_>) -> Option<(&'static str, Rate)> {
     macro_rules! limits {
         ($($rate:ident: $($variant:ident),+;)+) => {
             match event {
-                $($(Event::$variant { .. } => Some((stringify!($variant), $rate)),)+)+
-                _ => None,
+                $($(Event::$variant { .. } => return Some((stringify!($variant), $rate)),)+)+
+                _ => {}
             }
         };
     }
     limits! {
-        OF_PEERS: NotSynced, NegativeDelay, PeerValid, PeerInvalid, PeersValid, SetsockoptLowdelay,
-            ClientQuerySocket, Sendto, ShortSend;
-        OF_DATAGRAMS: MalformedPacket, Recvmsg, RecvmsgPacket, RecvmsgControlData,
-            RecvmsgControlFormat, Recvfrom, HostDnsInvalidPeer, HostDnsAddressKnown, ControlAccept,
-            ControlAcceptCalloc, ControlCloseNotFound, ControlDispatchNotFound;
+        OF_PEERS: NotSynced, NegativeDelay, PeerValid, PeerInvalid, PeersValid;
+        OF_DATAGRAMS: MalformedPacket;
     }
+    // What is left is not of an engine: its limiter is without the code.
+    if KINDS <= ENGINE_KINDS {
+        return None;
+    }
+    limits! {
+        OF_PEERS: SetsockoptLowdelay, ClientQuerySocket, Sendto, ShortSend;
+        OF_DATAGRAMS: Recvmsg, RecvmsgPacket, RecvmsgControlData, RecvmsgControlFormat, Recvfrom,
+            HostDnsInvalidPeer, HostDnsAddressKnown, ControlAccept, ControlAcceptCalloc,
+            ControlCloseNotFound, ControlDispatchNotFound;
+    }
+    None
 }
 
 #[cfg(test)]

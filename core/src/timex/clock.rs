@@ -2,7 +2,7 @@
 
 use super::integrator::Integrator;
 use super::ntp::Ntp;
-use super::{Constant, Error, Field, NtpTime, Reply, Request, Resolution, Settings, Status};
+use super::{Error, Field, NtpTime, Reply, Request, Resolution, Settings, Status};
 use crate::clock::{ClockStatus, LeapPlan};
 use crate::units::{FreqOffset, Instant, Span, WallTime};
 
@@ -124,7 +124,7 @@ impl SoftwareClock {
         poll: i8,
     ) -> FreqOffset {
         self.advance_to(at);
-        let mut settings = Settings::lock(offset, poll, self.status());
+        let mut settings = Settings::lock(offset, poll, self.ntp.status());
         if let Some(frequency) = frequency {
             self.steering = frequency.clamp(-MAX_FREQUENCY, MAX_FREQUENCY);
             settings.frequency = Some(FreqOffset::ZERO);
@@ -138,14 +138,7 @@ impl SoftwareClock {
     /// the loop's frequency, and no offset is corrected any more.
     pub fn unlock(&mut self, at: Instant, rate: FreqOffset) -> FreqOffset {
         self.advance_to(at);
-        let mut status = self.status();
-        if status.contains(Status::PLL) {
-            let secs = self.base.time().unix_secs();
-            self.ntp.set(&Settings { offset: Some(Span::ZERO), ..Settings::NONE }, secs);
-            status.remove(Status::PLL | Status::FLL);
-            let frequency = Some(FreqOffset::ZERO);
-            self.ntp.set(&Settings { status: Some(status), frequency, ..Settings::NONE }, secs);
-        }
+        self.ntp.unlock(self.base.time().unix_secs());
         self.steer(at, rate)
     }
 
@@ -160,24 +153,20 @@ impl SoftwareClock {
     pub fn set_status(&mut self, at: Instant, status: &ClockStatus) {
         self.advance_to(at);
         let ClockStatus { synced, max_error, estimated_error } = *status;
-        let mut bits = self.status();
+        let mut bits = self.ntp.status();
         bits.set(Status::UNSYNC, !synced);
-        let settings = Settings {
-            status: Some(bits),
-            max_error: Some(max_error),
-            est_error: Some(estimated_error),
-            ..Settings::NONE
-        };
-        self.ntp.set(&settings, self.base.time().unix_secs());
+        self.ntp.set_status(bits, self.base.time().unix_secs());
+        self.ntp.set_errors(max_error, estimated_error);
     }
 
     /// Arms a leap second at the end of this day of the clock, or none, and sets TAI − UTC.
     pub fn set_leap(&mut self, at: Instant, plan: &LeapPlan) {
         self.advance_to(at);
-        let status = Some(plan.status(self.status()));
-        let constant = plan.tai.map(Constant::Tai);
-        let secs = self.base.time().unix_secs();
-        self.ntp.set(&Settings { status, constant, ..Settings::NONE }, secs);
+        let status = plan.status(self.ntp.status());
+        self.ntp.set_status(status, self.base.time().unix_secs());
+        if let Some(tai) = plan.tai {
+            self.ntp.set_tai(tai);
+        }
     }
 
     /// Goes through the seconds that have begun until `at`, which spares later calls to do so.
@@ -231,10 +220,6 @@ impl SoftwareClock {
     /// The last change or a moment after it, and the time then, rounded down.
     pub(crate) const fn anchor(&self) -> (Instant, WallTime) {
         (self.base.anchor(), self.base.time())
-    }
-
-    fn status(&self) -> Status {
-        self.ntp.report(self.base.time()).timex.status
     }
 
     fn set(&mut self, settings: &Settings) -> Result<(), Error> {

@@ -144,8 +144,8 @@ impl Ntp {
         }
         match settings.constant {
             Some(Constant::Time(constant)) => self.pll.set_constant(constant, self.status),
-            Some(Constant::Tai(tai)) if TAI_OFFSETS.contains(&tai) => self.tai = tai,
-            _ => {}
+            Some(Constant::Tai(tai)) => self.set_tai(tai),
+            None => {}
         }
         if let Some(offset) = settings.offset
             && self.status.contains(Status::PLL)
@@ -159,7 +159,35 @@ impl Ntp {
         self.update_frequency();
     }
 
-    fn set_status(&mut self, status: Status, secs: i64) {
+    pub(super) const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How right the clock is: the greatest and the likely error.
+    pub(super) fn set_errors(&mut self, max: Span, likely: Span) {
+        self.max_error = micros_up(max).clamp(0, MAX_ERROR);
+        self.est_error = micros_up(likely).clamp(0, MAX_ERROR);
+    }
+
+    /// Unless it is out of range.
+    pub(super) fn set_tai(&mut self, tai: i32) {
+        if TAI_OFFSETS.contains(&tai) {
+            self.tai = tai;
+        }
+    }
+
+    /// Ends the loop, and forgets its offset and frequency.
+    pub(super) fn unlock(&mut self, secs: i64) {
+        if self.status.contains(Status::PLL) {
+            self.pll.set_offset(0);
+            self.set_status(self.status.difference(Status::PLL | Status::FLL), secs);
+            (self.pll.freq, self.pulses.freq) = (0, 0);
+            self.update_frequency();
+        }
+    }
+
+    /// What is not settable of it stays.
+    pub(super) fn set_status(&mut self, status: Status, secs: i64) {
         match (self.status.contains(Status::PLL), status.contains(Status::PLL)) {
             (true, false) => {
                 self.leap = Leap::NONE;

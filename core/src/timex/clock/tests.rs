@@ -2,6 +2,7 @@ mod exact;
 
 use super::*;
 use crate::timex::{ClockState, Constant};
+use crate::wire::LeapIndicator;
 
 const START: Instant = Instant::from_nanos(7_000_000_123);
 /// 2026-09-21 14:13:20.25: three quarters of a second before the first new one.
@@ -373,4 +374,68 @@ fn what_a_loop_was_given_ends_with_it() {
     let reply = clock.ntp_adjtime(at(166), &Request::READ);
     let status = reply.map(|reply| reply.timex.status);
     assert_eq!(status.map(|status| status & Status::SETTABLE), Ok(Status::UNSYNC));
+}
+
+/// A clock that is locked, has learnt a frequency and corrects an offset.
+fn locked() -> SoftwareClock {
+    let mut clock = SoftwareClock::new(START, TIME);
+    clock.set_leap(START, &LeapPlan { leap: LeapIndicator::NoWarning, tai: Some(37) });
+    for (secs, poll) in [(0, 4), (300, 6), (700, 11)] {
+        clock.lock(after_secs(secs), None, Span::from_micros(700), poll);
+    }
+    clock
+}
+
+#[test]
+fn unlocking_is_what_these_calls_do() {
+    let at = after_secs(800);
+    let rate = FreqOffset::from_ppm(3);
+    let (mut ours, mut by_calls) = (locked(), locked());
+    ours.unlock(at, rate);
+    let before = read(&mut by_calls, at).timex;
+    assert!(before.offset > Span::ZERO && before.freq > FreqOffset::ZERO, "{before:?}");
+    for settings in [
+        Settings { offset: Some(Span::ZERO), ..Settings::NONE },
+        Settings {
+            status: Some(before.status.difference(Status::PLL | Status::FLL)),
+            frequency: Some(FreqOffset::ZERO),
+            ..Settings::NONE
+        },
+    ] {
+        by_calls.ntp_adjtime(at, &Request::Set(settings)).expect("settings that are allowed");
+    }
+    by_calls.steer(at, rate);
+    for secs in [800, 801, 900, 5_000] {
+        let at = after_secs(secs);
+        assert_eq!(read(&mut ours, at), read(&mut by_calls, at), "after {secs} s");
+    }
+    // Another loop begins as it would.
+    for clock in [&mut ours, &mut by_calls] {
+        clock.lock(after_secs(5_400), None, Span::from_micros(300), 6);
+    }
+    let at = after_secs(6_000);
+    assert_eq!(read(&mut ours, at), read(&mut by_calls, at));
+}
+
+#[test]
+fn a_status_is_set_as_these_calls_set_it() {
+    let at = after_secs(800);
+    for synced in [false, true] {
+        let (mut ours, mut by_calls) = (locked(), locked());
+        let (max_error, estimated_error) = (Span::from_nanos(1_234_567), Span::from_secs(20));
+        ours.set_status(at, &ClockStatus { synced, max_error, estimated_error });
+        let mut status = read(&mut by_calls, at).timex.status;
+        status.set(Status::UNSYNC, !synced);
+        let settings = Settings {
+            status: Some(status),
+            max_error: Some(max_error),
+            est_error: Some(estimated_error),
+            ..Settings::NONE
+        };
+        by_calls.ntp_adjtime(at, &Request::Set(settings)).expect("settings that are allowed");
+        for secs in [800, 801, 2_000] {
+            let at = after_secs(secs);
+            assert_eq!(read(&mut ours, at), read(&mut by_calls, at), "after {secs} s");
+        }
+    }
 }

@@ -168,9 +168,14 @@ enum Departure {
 #[must_use]
 pub fn fork_seed(seed: [u8; 32]) -> [[u8; 32]; 2] {
     let mut rng = ChaCha8Rng::from_seed(seed);
-    let mut fork = [[0; 32]; 2];
-    fork.iter_mut().for_each(|seed| rng.fill_bytes(seed));
-    fork
+    [draw(&mut rng), draw(&mut rng)]
+}
+
+#[inline(never)]
+fn draw(rng: &mut ChaCha8Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
 }
 
 impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, PEERS> {
@@ -300,9 +305,7 @@ impl<'a, D: Driver, C: Clock<T: Into<u64>>, const PEERS: usize> Stack<'a, D, C, 
 
     /// A seed that shares nothing with what the ports are made of.
     pub(crate) fn fork_seed(&mut self) -> [u8; 32] {
-        let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
-        seed
+        draw(&mut self.rng)
     }
 
     /// Where a peer's socket is, which the next peer of that place takes over.

@@ -38,6 +38,7 @@ fn main() {
         trial("in_guest::leaps", &[Need::Guest], daemon::leaps),
         trial("in_guest::kept", &[Need::Guest], daemon::kept),
         trial("in_guest::adversity", &[Need::Guest], daemon::adversity),
+        trial("in_guest::cards", &[Need::Cards], daemon::cards),
     ];
     conclude(trials, THREADS);
 }

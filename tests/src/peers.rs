@@ -59,6 +59,8 @@ pub enum Need {
     Bpf,
     /// A [`Guest`](crate::guest::Guest), on a machine that can run its programs.
     Guest,
+    /// One with network cards.
+    Cards,
 }
 
 impl Need {
@@ -86,6 +88,7 @@ impl Need {
             Self::Root => geteuid().is_root(),
             Self::Bpf => may_load_programs(),
             Self::Guest => guest::is_available(),
+            Self::Cards => guest::has_cards(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Need {
         match self {
             Self::Strace => program("strace", "strace").is_none(),
             Self::Namespace | Self::SystemdAnalyze | Self::Root | Self::Bpf => false,
-            Self::Guest => guest::RUNS_PROGRAMS,
+            Self::Guest | Self::Cards => guest::RUNS_PROGRAMS,
             _ => true,
         }
     }
@@ -125,10 +128,11 @@ impl fmt::Display for Need {
             Self::Bpf => {
                 return f.write_str("only CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN may try it");
             }
-            Self::Guest if !self.can_be_installed() => {
+            Self::Guest | Self::Cards if !self.can_be_installed() => {
                 return f.write_str("the guest takes programs for x86-64 Linux with glibc");
             }
             Self::Guest => "QEMU with a kernel",
+            Self::Cards => "QEMU with network cards that stamp, and a kernel with their driver",
         };
         write!(f, "{name} not found; ./tests/run installs it")
     }

@@ -16,10 +16,9 @@ use crate::log::Log;
 use crate::sys::phc::{self, StampInfo};
 
 /// What an interface is to be able to.
-const FLAGS: u32 = libc::SOF_TIMESTAMPING_TX_HARDWARE
-    | libc::SOF_TIMESTAMPING_RX_HARDWARE
-    | libc::SOF_TIMESTAMPING_RAW_HARDWARE;
-/// What is to be stamped of what arrives, the first of these that the interface can.
+const FLAGS: u32 = libc::SOF_TIMESTAMPING_TX_HARDWARE | libc::SOF_TIMESTAMPING_RAW_HARDWARE;
+/// What is to be stamped of what arrives, the first of these that the interface can. Some stamp packets of
+/// PTP alone: then only what leaves is stamped.
 const FILTERS: [u32; 2] = [libc::HWTSTAMP_FILTER_NTP_ALL, libc::HWTSTAMP_FILTER_ALL];
 
 /// Why an interface stamps nothing.
@@ -31,8 +30,6 @@ enum CardError {
     Silent(Errno),
     #[error("it has no clock for that")]
     NoClock,
-    #[error("it stamps nothing that NTP receives")]
-    NoArrivals,
     #[error("it cannot be told to: {0}")]
     Refused(Errno),
     #[error("it does something else than it was told")]
@@ -46,7 +43,7 @@ enum CardError {
 impl CardError {
     /// Whether there is nothing to be had from the interface.
     const fn is_unable(&self) -> bool {
-        matches!(self, Self::Missing | Self::Silent(_) | Self::NoClock | Self::NoArrivals)
+        matches!(self, Self::Missing | Self::Silent(_) | Self::NoClock)
     }
 }
 
@@ -123,8 +120,14 @@ pub fn open(wanted: &[String], log: &Log) -> Cards {
     let mut numbers = Vec::new();
     for name in if all { present() } else { wanted.to_vec() } {
         match add(&mut cards, &mut numbers, &kernel, &name) {
-            Ok(device) => {
-                let text = format!("packets of {name} are stamped by its clock, {device}");
+            Ok(Added { device, arrivals }) => {
+                let text = match arrivals {
+                    true => format!("packets of {name} are stamped by its clock, {device}"),
+                    false => format!(
+                        "what leaves {name} is stamped by its clock, {device}, and what arrives by the \
+                         kernel: the card stamps nothing that NTP receives"
+                    ),
+                };
                 log.message(Level::Info, &text);
             }
             Err(error) if all && error.is_unable() => {}
@@ -144,51 +147,71 @@ fn present() -> Vec<String> {
     names.collect()
 }
 
-/// Adds an interface, and its clock unless another has the same; says which that is. `numbers` are
-/// those of the clocks that are open.
+/// An interface that stamps.
+#[derive(Debug)]
+struct Added {
+    device: String,
+    /// Whether it stamps what arrives too.
+    arrivals: bool,
+}
+
+/// Adds an interface, and its clock unless another has the same. `numbers` are those of the clocks that
+/// are open.
 fn add(
     cards: &mut Cards,
     numbers: &mut Vec<u32>,
     host: &impl Host,
     name: &str,
-) -> Result<String, CardError> {
+) -> Result<Added, CardError> {
     let (index, info) = host.info(name)?;
-    let (number, filter) = usable(&info)?;
+    let number = clock(&info)?;
     let device = format!("/dev/ptp{number}");
     let known = numbers.iter().position(|known| *known == number);
-    let clock = match known {
+    let opened = match known {
         Some(_) => None,
         None => Some(host.open(&device)?),
     };
-    if !host.stamps(name).is_ok_and(|present| stamps_all(&present)) {
-        let now = host.set_stamps(name, filter.cast_signed());
-        if !stamps_all(&now.map_err(CardError::Refused)?) {
-            return Err(CardError::Disobedient);
-        }
-    }
-    if let Some(clock) = clock {
+    let arrivals = have_stamped(host, name, filter(&info))?;
+    if let Some(clock) = opened {
         numbers.push(number);
         cards.clocks.push(clock);
     }
     let clock = known.unwrap_or(cards.clocks.len() - 1) as u16;
     cards.interfaces.push(Interface { index, speed: host.speed(name), clock });
-    Ok(device)
+    Ok(Added { device, arrivals })
 }
 
-/// The number of the clock, and what of what arrives is to be stamped.
-fn usable(info: &StampInfo) -> Result<(u32, u32), CardError> {
-    let number = u32::try_from(info.clock).map_err(|_| CardError::NoClock)?;
+/// The number of the clock.
+fn clock(info: &StampInfo) -> Result<u32, CardError> {
     let departures = info.departures & (1 << libc::HWTSTAMP_TX_ON) != 0;
     if info.flags & FLAGS != FLAGS || !departures {
         return Err(CardError::NoClock);
     }
-    let filter = FILTERS.into_iter().find(|filter| info.arrivals & (1 << filter) != 0);
-    Ok((number, filter.ok_or(CardError::NoArrivals)?))
+    u32::try_from(info.clock).map_err(|_| CardError::NoClock)
 }
 
-fn stamps_all(config: &hwtstamp_config) -> bool {
-    config.tx_type.cast_unsigned() == libc::HWTSTAMP_TX_ON
-        && FILTERS.contains(&config.rx_filter.cast_unsigned())
+/// What of what arrives is to be stamped, if that is of use.
+fn filter(info: &StampInfo) -> Option<u32> {
+    let able = info.flags & libc::SOF_TIMESTAMPING_RX_HARDWARE != 0;
+    FILTERS.into_iter().find(|filter| able && info.arrivals & (1 << filter) != 0)
+}
+
+/// Whether it stamps what arrives too. What stamps already is not told to.
+fn have_stamped(host: &impl Host, name: &str, filter: Option<u32>) -> Result<bool, CardError> {
+    let present = host.stamps(name).ok();
+    let as_wanted = |now: &hwtstamp_config| {
+        now.tx_type.cast_unsigned() == libc::HWTSTAMP_TX_ON
+            && filter.is_none_or(|_| FILTERS.contains(&now.rx_filter.cast_unsigned()))
+    };
+    if !present.as_ref().is_some_and(as_wanted) {
+        // Another program may have it stamp what arrives for PTP.
+        let kept = present.map_or(libc::HWTSTAMP_FILTER_NONE.cast_signed(), |now| now.rx_filter);
+        let filter = filter.map_or(kept, u32::cast_signed);
+        if !as_wanted(&host.set_stamps(name, filter).map_err(CardError::Refused)?) {
+            return Err(CardError::Disobedient);
+        }
+    }
+    Ok(filter.is_some())
 }
 
 #[cfg(test)]

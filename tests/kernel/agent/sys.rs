@@ -1,5 +1,7 @@
 //! What the agent asks of the guest's kernel and of the emulator.
 
+pub mod cable;
+
 use std::arch::asm;
 use std::ffi::CStr;
 use std::io;
@@ -55,15 +57,31 @@ pub fn unmount(place: &CStr) -> io::Result<()> {
 
 /// Makes 127.0.0.1 there.
 pub fn start_loopback() -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    start_interface("lo")
+}
+
+/// An interface takes part, with the address that it has.
+pub fn start_interface(name: &str) -> io::Result<()> {
+    let mut request = request(name);
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    interface(libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// A request about an interface, to be filled in.
+pub fn request(name: &str) -> libc::ifreq {
     // SAFETY: all fields are integers or arrays of them.
     let mut request: libc::ifreq = unsafe { zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    // SAFETY: a valid pointer to what this request takes.
-    done(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+    request
+}
+
+/// Asks for something of an interface.
+pub fn interface(number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // SAFETY: a valid pointer to what these requests take.
+    done(unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw mut *request) })
 }
 
 /// From now on this thread runs before all others, and is not woken late on purpose.

@@ -2,6 +2,7 @@
 
 mod adversity;
 mod beginning;
+mod cards;
 mod discipline;
 mod kept;
 mod leap;
@@ -20,6 +21,7 @@ use truechimer_tests::guest::scenario::{Event, FIRST_PORT, Happening, Run, Sampl
 
 pub(crate) use adversity::adversity;
 pub(crate) use beginning::beginnings;
+pub(crate) use cards::cards;
 pub(crate) use discipline::disciplines;
 pub(crate) use kept::kept;
 pub(crate) use leap::leaps;
@@ -42,8 +44,12 @@ struct Case {
 
 /// Performs the scenarios in one guest and checks each.
 fn perform(name: &str, cases: &[Case]) -> Result<()> {
+    perform_in(Guest::new(&binaries::guest_agent()?)?, name, cases)
+}
+
+fn perform_in(guest: Guest, name: &str, cases: &[Case]) -> Result<()> {
     let scenarios: Vec<&Scenario> = cases.iter().map(|case| &case.scenario).collect();
-    let guest = Guest::new(&binaries::guest_agent()?)?
+    let guest = guest
         .with_program(&binaries::chimed()?)?
         .with_file("scenarios", serde_json::to_string(&scenarios)?);
     let lines = guest.run(LIMIT)?;

@@ -28,7 +28,12 @@ pub const DONE: u8 = 16;
 pub const RUNS_PROGRAMS: bool =
     cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"));
 
+/// Where a guest with cards has the paths of the modules that drive them, a line each.
+pub const CARD_MODULES: &str = "/modules";
+
 const QEMU: &str = "qemu-system-x86_64";
+/// The drivers of Intel's 82576, what they need first.
+const MODULES: [&str; 3] = ["dca.ko", "i2c-algo-bit.ko", "igb.ko"];
 
 /// What the kernel is told. Processor cycles are what QEMU counts, nanoseconds, and may be relied
 /// on.
@@ -39,6 +44,24 @@ const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 audit=0 mitigations=off
 #[derive(Debug)]
 pub struct Guest {
     files: Vec<(String, Vec<u8>)>,
+    cards: Option<Cards>,
+}
+
+/// What there is for guests with network cards that stamp: a kernel for machines of every kind, with
+/// the drivers, and an emulator of such cards.
+#[derive(Debug)]
+struct Cards {
+    folder: PathBuf,
+    /// Of its own, if the machine's has no such card.
+    emulator: Option<PathBuf>,
+}
+
+impl Cards {
+    fn find() -> Option<Self> {
+        let folder = binaries::target_directory().ok()?.join("guest/cards");
+        let own = folder.join("qemu/usr/bin").join(QEMU);
+        folder.is_dir().then(|| Self { folder, emulator: own.is_file().then_some(own) })
+    }
 }
 
 impl Guest {
@@ -49,7 +72,24 @@ impl Guest {
     pub fn new(program: &Path) -> Result<Self> {
         let program =
             fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-        Ok(Self { files: vec![("init".to_owned(), program)] })
+        Ok(Self { files: vec![("init".to_owned(), program)], cards: None })
+    }
+
+    /// Adds two network cards with a cable between them, whose clocks stamp what leaves.
+    ///
+    /// # Errors
+    /// If there is no emulator of them, or no driver.
+    pub fn with_cards(mut self) -> Result<Self> {
+        let cards =
+            Cards::find().context("no network cards for a guest; ./tests/run fetches them")?;
+        for module in MODULES {
+            let path = cards.folder.join(module);
+            let content = fs::read(&path).with_context(|| path.display().to_string())?;
+            self = self.with_file(module, content);
+        }
+        self.cards = Some(cards);
+        let paths: String = MODULES.iter().map(|module| format!("/{module}\n")).collect();
+        Ok(self.with_file(CARD_MODULES.trim_start_matches('/'), paths))
     }
 
     /// Adds a file, by its path without the first slash; its directories are made.
@@ -84,8 +124,9 @@ impl Guest {
         let (initramfs, console) =
             (directory.path().join("initramfs"), directory.path().join("console"));
         initramfs::write(&initramfs, &self.files)?;
-        let kernel = kernel().context("no kernel for a guest; ./tests/run fetches it")?;
-        let mut command = Command::new(QEMU);
+        let folder = self.cards.as_ref().map(|cards| cards.folder.join("boot"));
+        let kernel = kernel(folder).context("no kernel for a guest; ./tests/run fetches it")?;
+        let mut command = self.emulator();
         command.args("-M q35 -accel tcg -smp 1 -m 256 -icount shift=0,sleep=off".split(' '));
         command.args("-rtc base=2026-01-01T00:00:00,clock=vm".split(' '));
         command.args("-nodefaults -no-user-config -display none -no-reboot".split(' '));
@@ -113,16 +154,45 @@ impl Guest {
     }
 }
 
+impl Guest {
+    /// With the cards.
+    fn emulator(&self) -> Command {
+        let Some(Cards { folder, emulator }) = &self.cards else { return Command::new(QEMU) };
+        let mut command = Command::new(emulator.as_deref().unwrap_or(Path::new(QEMU)));
+        if emulator.is_some() {
+            for firmware in ["qemu", "seabios"] {
+                command.arg("-L").arg(folder.join("qemu/usr/share").join(firmware));
+            }
+        }
+        for (card, slot) in [("one", 1), ("other", 2)] {
+            command.args(["-netdev", &format!("hubport,id={card},hubid=0")]);
+            // Each has functions for eight more.
+            let port = format!("pcie-root-port,id=port{slot},slot={slot},chassis={slot}");
+            // Nothing is booted from it.
+            let device = format!("igb,netdev={card},bus=port{slot},romfile=");
+            command.args(["-device", &port, "-device", &device]);
+        }
+        command
+    }
+}
+
+/// Whether there are network cards for guests too.
+#[must_use]
+pub fn has_cards() -> bool {
+    is_available() && Cards::find().is_some()
+}
+
 /// Whether there are an emulator and a kernel, and programs for it.
 #[must_use]
 pub fn is_available() -> bool {
     let version = Command::new(QEMU).arg("--version").output();
-    version.is_ok_and(|output| output.status.success()) && kernel().is_some() && RUNS_PROGRAMS
+    version.is_ok_and(|output| output.status.success()) && kernel(None).is_some() && RUNS_PROGRAMS
 }
 
-/// The newest of those that `tests/run` unpacks.
-fn kernel() -> Option<PathBuf> {
-    let folder = binaries::target_directory().ok()?.join("guest/boot");
+/// The newest of those that `tests/run` unpacks, in this folder or that of the usual one.
+fn kernel(folder: Option<PathBuf>) -> Option<PathBuf> {
+    let usual = || Some(binaries::target_directory().ok()?.join("guest/boot"));
+    let folder = folder.or_else(usual)?;
     let kernels = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     kernels.filter(|path| path.to_string_lossy().contains("vmlinuz-")).max()
 }

@@ -3,6 +3,8 @@
 //! The truth is made of CLOCK_MONOTONIC_RAW, of which nothing that is done to the kernel's clock
 //! changes the rate.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +13,10 @@ use crate::timex::fields::RawTimex;
 
 /// A port of 127.0.0.1 of the first server; those of the others follow it.
 pub const FIRST_PORT: u16 = 2_001;
+/// The network card of a guest that has one, and the server behind it, the first of the scenario's.
+pub const CARD: &str = "eth0";
+/// As that.
+pub const BEHIND_CARD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// Where the daemon's files are, all of them gone when a scenario begins.
 pub const FOLDER: &str = "/run/chimed";
 /// A disk of its own, empty when a scenario begins.
@@ -148,6 +154,8 @@ pub enum Happening {
     KillEngine,
     /// It is started again.
     Start,
+    /// It is asked for its peers.
+    Peers,
     /// Nothing is left of what it did to the kernel's clock but the time that this shows, as after the
     /// machine was off.
     Reboot,
@@ -164,6 +172,8 @@ pub enum Record {
     Sample(Sample),
     /// When the daemon has logged a line, and that.
     Log(f64, String),
+    /// When it was asked for its peers, and what it said.
+    Peers(f64, Value),
     /// When the daemon ended, and its exit status, if no signal killed it.
     Ended(f64, Option<i32>),
 }
@@ -220,6 +230,8 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// What the daemon logged, and when.
     pub log: Vec<(f64, String)>,
+    /// What it said of its peers, and when.
+    pub peers: Vec<(f64, Value)>,
     /// When it ended, and how.
     pub ends: Vec<(f64, Option<i32>)>,
 }
@@ -237,6 +249,7 @@ impl Run {
                 (Record::Begin(name), _) => runs.push(Self { name, ..Self::default() }),
                 (Record::Sample(sample), Some(run)) => run.samples.push(sample),
                 (Record::Log(at, line), Some(run)) => run.log.push((at, line)),
+                (Record::Peers(at, said), Some(run)) => run.peers.push((at, said)),
                 (Record::Ended(at, code), Some(run)) => run.ends.push((at, code)),
                 (record, None) => bail!("before the first scenario: {record:?}"),
             }

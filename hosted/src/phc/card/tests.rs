@@ -18,7 +18,7 @@ fn texts(log: &Log) -> Vec<String> {
 /// One that stamps all that leaves, and of what arrives what these filters let pass.
 fn info(filters: &[i32]) -> StampInfo {
     StampInfo {
-        flags: FLAGS | libc::SOF_TIMESTAMPING_SOFTWARE,
+        flags: FLAGS | libc::SOF_TIMESTAMPING_RX_HARDWARE | libc::SOF_TIMESTAMPING_SOFTWARE,
         clock: 3,
         departures: 0b11,
         arrivals: filters.iter().map(|filter| 1 << filter).sum(),
@@ -111,7 +111,6 @@ fn what_cannot_be_had_is_told() {
     let host = || Simulated::new(&[ALL], config(OFF, NONE));
     let without = |flag: u32| StampInfo { flags: FLAGS & !flag, ..info(&[ALL]) };
     for (host, told) in [
-        (Simulated { info: info(&[PTP]), ..host() }, "it stamps nothing that NTP receives"),
         (
             Simulated { info: StampInfo { clock: -1, ..info(&[ALL]) }, ..host() },
             "it has no clock for that",
@@ -144,6 +143,29 @@ fn what_cannot_be_had_is_told() {
         let (added, _) = host.added(&["eth0"]);
         assert_eq!(added.unwrap_err(), told);
     }
+}
+
+/// Intel's 82576 is one.
+#[test]
+fn one_that_stamps_no_arrivals_of_ntp_stamps_departures() {
+    let added = |host: Simulated| {
+        let added = add(&mut Cards::default(), &mut Vec::new(), &host, "eth0");
+        (added.map(|added| added.arrivals).map_err(|error| error.to_string()), host.asked.take())
+    };
+    let device = "/dev/ptp3".to_owned();
+    let host = |present, set| Simulated { set: Ok(set), ..Simulated::new(&[NONE, PTP], present) };
+    for (present, asked) in [(config(OFF, NONE), "eth0 0"), (config(OFF, PTP), "eth0 12")] {
+        let set = config(ON, present.rx_filter);
+        assert_eq!(added(host(present, set)), (Ok(false), vec![device.clone(), asked.into()]));
+    }
+    let stamps = host(config(ON, PTP), config(OFF, NONE));
+    assert_eq!(added(stamps), (Ok(false), vec![device.clone()]));
+    let refuses = "it does something else than it was told".to_owned();
+    let (outcome, _) = added(host(config(OFF, NONE), config(OFF, NONE)));
+    assert_eq!(outcome, Err(refuses));
+    let mut able = Simulated::new(&[ALL], config(ON, NONE));
+    able.info.flags = FLAGS;
+    assert_eq!(added(able), (Ok(false), vec![device]), "it says that it can, and that it cannot");
 }
 
 /// This host's loopback has no clock.

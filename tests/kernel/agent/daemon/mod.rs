@@ -1,5 +1,6 @@
 //! Lets a daemon discipline the guest's kernel, and notes how far the clock is off.
 
+mod card;
 mod disk;
 mod names;
 mod process;
@@ -41,6 +42,7 @@ pub fn run(scenarios: &str) -> Result<()> {
     fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\n")?;
     let names = NameServer::start()?;
     let mut servers = Servers::default();
+    card::start(&servers)?;
     for scenario in serde_json::from_str::<Vec<Scenario>>(scenarios)? {
         perform(&scenario, &mut servers, &names).with_context(|| scenario.name.clone())?;
     }
@@ -83,6 +85,9 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
                 Happening::KillEngine => {
                     let code = daemon.take().context("it does not run")?.kill_engine()?;
                     note(&Record::Ended(secs(reference.elapsed()), code));
+                }
+                Happening::Peers => {
+                    note(&Record::Peers(secs(reference.elapsed()), process::ask("peers")?));
                 }
                 Happening::Reboot => reboot()?,
                 Happening::Disk(how) => disk::set(*how)?,
@@ -127,7 +132,7 @@ fn sample(reference: &Reference) -> Result<Sample> {
         ahead: secs(ahead),
         kernel: timex.to_string(),
         state,
-        status: process::status().ok(),
+        status: process::ask("status").ok(),
     })
 }
 

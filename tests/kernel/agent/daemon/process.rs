@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use truechimer_tests::guest::scenario::{FOLDER, Record, Scenario};
 
 use super::note;
@@ -93,15 +93,15 @@ fn follow(output: impl Read + Send + 'static, reference: Reference) -> JoinHandl
     })
 }
 
-/// What it says of itself.
-pub fn status() -> Result<Value> {
+/// What it says of itself, or of its peers.
+pub fn ask(what: &str) -> Result<Value> {
     let mut socket = UnixStream::connect(format!("{FOLDER}/chimed.sock"))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.write_all(b"{\"version\":1,\"command\":\"status\"}\n")?;
+    socket.write_all(format!("{}\n", json!({"version": 1, "command": what})).as_bytes())?;
     let mut answer = String::new();
     BufReader::new(socket).read_line(&mut answer)?;
     let mut answer: Value = serde_json::from_str(&answer)?;
-    let status = answer["status"].take();
-    ensure!(status.is_object(), "no status");
-    Ok(status)
+    let said = answer[what].take();
+    ensure!(!said.is_null(), "no {what}: {answer}");
+    Ok(said)
 }

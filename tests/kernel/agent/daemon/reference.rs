@@ -120,11 +120,37 @@ impl Servers {
         for place in self.running..servers.len() {
             let port = FIRST_PORT + u16::try_from(place)?;
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).context("no server")?;
-            let state = Arc::clone(&self.state);
-            thread::spawn(move || serve(&socket, place, &state));
+            let answer = self.answers(place);
+            thread::spawn(move || serve(&socket, answer));
             self.running = place + 1;
         }
         Ok(())
+    }
+
+    /// What the one of a place answers, when it has travelled both ways.
+    pub fn answers(&self, place: usize) -> impl FnMut(&Query) -> Option<Vec<u8>> + use<> {
+        let state = Arc::clone(&self.state);
+        let mut noise = Noise(place as u64 + 1);
+        move |query| {
+            let (reference, how) = lock(&state).get(place).cloned()?;
+            if !how.answers {
+                return None;
+            }
+            sleep(way(how, &mut noise));
+            let stamp = stamp(reference.now() + (how.ahead * 1e9) as i64);
+            let reply = Reply {
+                leap: if how.announces { reference.leap() } else { 0 },
+                version: 4,
+                mode: 4,
+                stratum: 1,
+                reference_id: *b"TRUE",
+                origin: query.stamp(),
+                receive: stamp,
+                transmit: stamp,
+            };
+            sleep(way(how, &mut noise));
+            Some(reply.emit())
+        }
     }
 
     /// One of them answers otherwise from now on.
@@ -138,29 +164,15 @@ fn lock(state: &State) -> MutexGuard<'_, Vec<(Reference, Server)>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(socket: &UdpSocket, place: usize, state: &State) {
+fn serve(socket: &UdpSocket, mut answer: impl FnMut(&Query) -> Option<Vec<u8>>) {
     // It is there when a datagram comes, as if it were on a machine of its own.
     let _ = sys::hurry();
-    let mut noise = Noise(place as u64 + 1);
     loop {
         let Ok((query, from)) = receive(socket) else { continue };
-        let server = lock(state).get(place).cloned();
-        let Some((reference, how)) = server.filter(|(_, how)| how.answers) else { continue };
-        sleep(way(how, &mut noise));
-        let stamp = stamp(reference.now() + (how.ahead * 1e9) as i64);
-        let reply = Reply {
-            leap: if how.announces { reference.leap() } else { 0 },
-            version: 4,
-            mode: 4,
-            stratum: 1,
-            reference_id: *b"TRUE",
-            origin: query.stamp(),
-            receive: stamp,
-            transmit: stamp,
-        };
-        sleep(way(how, &mut noise));
-        // Who asked may have gone.
-        let _ = socket.send_to(&reply.emit(), from);
+        if let Some(reply) = answer(&query) {
+            // Who asked may have gone.
+            let _ = socket.send_to(&reply, from);
+        }
     }
 }
 

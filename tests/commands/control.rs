@@ -295,7 +295,23 @@ pub(crate) fn json() -> Result<()> {
         ensure!(peers.as_array().is_some_and(|peers| peers.len() == 1), "{peers}");
     }
     let status: Value = serde_json::from_str(&show(&chimed, &["status", "--json"])?)?;
-    has_keys(&status, STATUS_KEYS)
+    has_keys(&status, STATUS_KEYS)?;
+    for (words, key) in [
+        (&["tracking"][..], "synced"),
+        (&["server"], "total"),
+        (&["reload"], "kept"),
+        (&["burst"], "kept"),
+        (&["offline"], "kept"),
+        (&["online"], "kept"),
+        (&["add", "127.0.0.1:1"], "kept"),
+        (&["remove", "127.0.0.1:1"], "kept"),
+        (&["wait", "--until", "reachable"], "synced"),
+        (&["kernel"], "state"),
+    ] {
+        let told: Value = serde_json::from_str(&show(&chimed, &[words, &["--json"]].concat())?)?;
+        ensure!(!told[key].is_null(), "{words:?}: {told}");
+    }
+    Ok(())
 }
 
 /// The server goes off by more than is believed.

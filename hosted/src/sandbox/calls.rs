@@ -271,32 +271,4 @@ pub(super) fn restrict(work: &Work) -> Result<bool, Box<dyn std::error::Error>> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::net::UdpSocket;
-    use std::os::fd::AsFd;
-    use std::thread;
-
-    use nix::errno::Errno;
-
-    use super::*;
-    use crate::sys::phc::{info, refusals};
-
-    /// A filter is of the thread that asks for it.
-    #[test]
-    fn clocks_of_cards_are_read_and_nothing_else_is_done_to_them() {
-        for (work, expected) in [(Work::Ntp, Errno::ENOTTY), (Work::Dns, Errno::EPERM)] {
-            let confined = thread::spawn(move || {
-                let (file, socket) = (File::open("/dev/null"), UdpSocket::bind("127.0.0.1:0"));
-                let (file, socket) = (file.unwrap(), socket.unwrap());
-                let before = info(socket.as_fd(), "lo").map(drop);
-                restrict(&work).unwrap();
-                let after = info(socket.as_fd(), "lo").map(drop);
-                (before, refusals(file.as_fd()), after)
-            });
-            let (before, refusals, after) = confined.join().unwrap();
-            assert_eq!(refusals, [expected; 3]);
-            assert_eq!((before, after), (Ok(()), Err(Errno::EPERM)));
-        }
-    }
-}
+mod tests;

@@ -43,6 +43,10 @@ pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection
     drop_capabilities(&kept)?;
     active.push(Capabilities);
     needed(NoNewPrivileges, prctl::set_no_new_privs())?;
+    // What it forbids is in programs that are run, of which there will be none.
+    if prctl::get_no_new_privs() != Ok(true) {
+        return Err(SandboxError::Useless(NoNewPrivileges));
+    }
     active.push(NoNewPrivileges);
     if let Work::Dns | Work::Constraint(_) = work {
         // It may be in the midst of a question then. Nothing is lost where this does not work.

@@ -2,6 +2,7 @@
 //! frequency when that is lost; or in the kernel's loop, which goes on at its frequency by itself.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use truechimer_core::timex::Status;
 use truechimer_tests::guest::scenario::{Happening, Run, Scenario};
 
@@ -133,7 +134,7 @@ fn check(run: &Run) -> Result<String> {
     for (process, protections) in
         [("parent", &ALL[2..]), ("ntp engine", &ALL[..]), ("dns engine", &ALL[1..])]
     {
-        ensure!(status["protections"][process] == *protections, "{process}: {status}");
+        ensure!(status["protections"][process] == json!(protections), "{process}: {status}");
     }
     Ok(format!("{:.0} us when it has settled, {left:+.3} ppm left", error * 1e6))
 }

@@ -111,8 +111,9 @@ impl Sync {
         let (Some(remote), Some(address)) = (&peer.remote, peer.address()) else { return };
         let Some(delay) = peer.estimator.estimate().map(|estimate| estimate.delay) else { return };
         let header = &remote.header;
-        let root_delay = header.root_delay.to_span() + delay.max(Span::ZERO);
         let precision = Span::from_log2_secs(self.precision);
+        // No path is shorter than what can be measured (RFC 5905 §8).
+        let root_delay = header.root_delay.to_span() + delay.max(precision);
         self.likely.error.take((consensus.bounds.likely + precision).as_secs_f64());
         self.likely.frequency_deviation.take(consensus.frequency_deviation);
         self.likely.wander.take(consensus.selected.wander);

@@ -40,7 +40,8 @@ pub enum WaitError {
 }
 
 /// Waits until the daemon whose control socket is at `path` is in a state, and returns how it is
-/// then. It is asked once at least; without `limit` it is asked for ever.
+/// then. It is asked once at least, and may take [`INTERVAL`] for its answer whatever is left;
+/// without `limit` it is asked for ever.
 ///
 /// # Errors
 /// The time is over, or the daemon may not be asked.
@@ -48,7 +49,7 @@ pub fn wait(path: &Path, until: Until, limit: Option<Duration>) -> Result<Status
     let start = Instant::now();
     loop {
         let left = limit.map_or(Duration::MAX, |limit| limit.saturating_sub(start.elapsed()));
-        let error = match ask_within(left, path, Command::Status) {
+        let error = match ask_within(left.max(INTERVAL), path, Command::Status) {
             Ok(Answer::Status(status)) if status.synced || until == Until::Reachable => {
                 return Ok(*status);
             }

@@ -70,6 +70,20 @@ fn silence_after_four_answers_is_survived_honestly() {
     }
 }
 
+#[test]
+fn no_path_is_shorter_than_what_can_be_measured() {
+    let server = Server::new(1).round_trip(Span::ZERO);
+    let mut world = World::drifting(&Config::default(), 0).ask([server]);
+    world.run_secs(60);
+    let system = world.snapshot().system;
+    let announced = NtpShort::from_span(Span::from_millis(1)).to_span();
+    assert!(
+        system.root_delay >= announced + Span::from_log2_secs(system.precision),
+        "{}",
+        system.root_delay
+    );
+}
+
 /// Late and lost packets, more of them on the way back, and servers that are wrong by as much as
 /// they admit.
 fn claims_hold(servers: [Server; 3], oscillator: i32, hours: u32) {

@@ -40,7 +40,7 @@ pub enum WaitError {
 }
 
 /// Waits until the daemon whose control socket is at `path` is in a state, and returns how it is
-/// then. It is asked once at least, and may take [`INTERVAL`] for its answer whatever is left;
+/// then. It is asked once at least, and may take half a second for its answer, whatever is left;
 /// without `limit` it is asked for ever.
 ///
 /// # Errors

@@ -1,15 +1,18 @@
 //! One host that asks itself, over smoltcp's loopback device.
 
 use core::cell::Cell;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::boxed::Box;
 use std::rc::Rc;
 use std::vec::Vec;
 
 use embedded_time::fraction::Fraction;
 use smoltcp::phy::{self, Device, Loopback, Medium};
+use smoltcp::socket::udp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
+use truechimer_core::hal::{Channel, DatagramSocket, RawStamp, Received};
 
+use super::datagrams::{BATCH, FIRST_DYNAMIC_PORT};
 use super::*;
 
 const PEERS: usize = 2;

@@ -21,14 +21,14 @@ pub fn hypot(a: f64, b: f64) -> f64 {
     sqrt(a * a + b * b)
 }
 
-#[cfg(not(target_pointer_width = "32"))]
+#[cfg(not(all(target_pointer_width = "32", target_os = "none")))]
 pub use libm::{sqrt, sqrtf};
-#[cfg(target_pointer_width = "32")]
+#[cfg(all(target_pointer_width = "32", target_os = "none"))]
 pub use small::{sqrt, sqrtf};
 
 /// Roots to the same bits as anywhere, in a quarter of the flash: rounded to the nearest, there is but
 /// one result.
-#[cfg(any(target_pointer_width = "32", test))]
+#[cfg(any(all(target_pointer_width = "32", target_os = "none"), test))]
 mod small {
     use core::ops::{Add, Shl, Shr, Sub};
 

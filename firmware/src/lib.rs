@@ -63,6 +63,8 @@ pub mod store;
 
 pub use app::{App, Error};
 
-/// The engine of an [`App`]: without what only a daemon's operator asks for.
+/// The engine of an [`App`]: without what only a daemon's operator asks for. Of its configuration
+/// `orphan_stratum`, `constrained`, `discipline`, `leap` (leap seconds are the clock's) and a peer's
+/// `pool` have no effect.
 pub type Engine<const PEERS: usize, const KINDS: usize = { truechimer_core::ALL_KINDS }> =
     truechimer_core::Engine<PEERS, KINDS, false>;

@@ -1,4 +1,4 @@
-//! One recorded network gives the same bits on each processor.
+//! One recorded network gives the same bits on each processor, to a daemon's engine and an appliance's.
 
 #[path = "../../firmware/boards/common/src/replay/mod.rs"]
 mod replay;
@@ -14,8 +14,10 @@ const WORDS: usize = 9;
 const ERROR: u64 = 100_000;
 
 pub fn a_trace_gives_the_same_bits(model: Model) -> Result<()> {
-    let mut here = Vec::new();
-    replay::replay(&mut |value| here.push(value));
+    let (mut here, mut of_daemon) = (Vec::new(), Vec::new());
+    replay::replay::<false>(&mut |value| here.push(value));
+    replay::replay::<true>(&mut |value| of_daemon.push(value));
+    ensure!(here == of_daemon, "a daemon's engine makes something else of it");
     let &[.., synced, error] = &here[..] else { bail!("nothing came out") };
     let error = error.cast_signed().unsigned_abs();
     ensure!(here.len() > QUERIES * WORDS && synced == 1 && error < ERROR, "{error} ns");

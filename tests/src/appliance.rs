@@ -63,7 +63,9 @@ pub struct Figures {
 /// # Errors
 /// If it does not build, or does not synchronise.
 pub fn measure(variant: Variant) -> Result<Figures> {
-    let flashed = Image::read(&Model::Mps3An524.variant(variant.name, variant.flashed)?)?;
+    let program = Model::Mps3An524.variant(variant.name, variant.flashed)?;
+    let flashed = Image::read(&program)?;
+    Board::start_program(Model::Mps3An524, &program, None, &[])?.wait_for_line("s by Rtc")?;
     let program = Model::Mps3An524.variant(variant.name, variant.emulated)?;
     let image = Image::read(&program)?;
     let servers = [(); 4].map(|()| FakeServer::honest());

@@ -52,10 +52,11 @@ const STAGGER: Span = Span::from_millis(100);
 /// Of each peer, `KINDS` kinds of noise are reckoned with ([`Estimator`](crate::Estimator)).
 ///
 /// `EXTRAS` are what only a daemon needs. Its operator may ask for members of pools, orphan mode, a
-/// constraint, the clock's own loop, lists of leap seconds, leap seconds that the clock does not make;
+/// constraint, the clock's own loop, lists of leap seconds, leap seconds that are slewed or ignored;
 /// he has requests, and wants to know of dropped datagrams ([`Output::Rejected`]). Its clock is in
 /// another process and may fail, answer late or not at all, or has gone on while the host slept.
-/// Without them an image is smaller, and their settings and inputs have no effect.
+/// Without them an image is smaller, their settings and inputs have no effect, and the clock is to answer
+/// each command.
 ///
 /// It never reads a clock or sends anything: [`handle`](Self::handle) takes what happened and
 /// returns what is to be done.

@@ -22,7 +22,8 @@ const OF_PEERS: Rate = Rate { burst: 64, every: Span::from_secs(60) };
 const OF_DATAGRAMS: Rate = Rate { burst: 8, every: Span::from_secs(60) };
 
 /// Holds back what the network brings about too often, with a place for each of `KINDS` kinds: all, or
-/// [`ENGINE_KINDS`] where only an engine brings them about. What there is no place for does not pass.
+/// [`ENGINE_KINDS`] where only an engine brings them about: others are not held back there. What there
+/// is no place for does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Limiter<const KINDS: usize = ALL_KINDS> {
     all: Bucket,

@@ -20,6 +20,8 @@ use crate::wire::Mode;
 pub struct OpenServer<S> {
     naming: Naming,
     stamps: Stamps<S>,
+    /// What `template` was made of.
+    state: SystemState,
     template: Template,
 }
 
@@ -27,16 +29,20 @@ impl<S: AsMut<[StampSet]>> OpenServer<S> {
     /// A server that is not synchronised until its first [`update`](Self::update). `seed` must be
     /// unpredictable to whoever can send datagrams here.
     pub fn new(stamps: S, seed: [u8; 32]) -> Self {
+        let state = SystemState::unsynchronised(0, Instant::default());
         Self {
             naming: Naming::new(&RateLimit::default(), seed),
             stamps: Stamps::new(stamps),
-            template: template(&SystemState::unsynchronised(0, Instant::default())),
+            template: template(&state),
+            state,
         }
     }
 
     /// Takes over what the clock says of itself.
     pub fn update(&mut self, state: &SystemState) {
-        self.template = template(state);
+        if self.state != *state {
+            (self.state, self.template) = (*state, template(state));
+        }
     }
 
     /// The clock was stepped: no stamp from before fits one from after.

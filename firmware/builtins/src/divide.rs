@@ -3,7 +3,7 @@
 
 /// `dividend` over `divisor`, and in `rest` what remains; if `divisor` is zero, neither means anything.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__udivmoddi4"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__udivmoddi4"))]
 pub extern "C" fn divide(mut dividend: u64, divisor: u64, rest: Option<&mut u64>) -> u64 {
     let mut quotient = 0;
     // The first 32 bits of what is left by the first 16 of the divisor, rounded up, are never too many.
@@ -23,7 +23,7 @@ pub extern "C" fn divide(mut dividend: u64, divisor: u64, rest: Option<&mut u64>
 }
 
 /// As [`divide`], rounded towards zero.
-#[cfg_attr(target_os = "none", unsafe(export_name = "__divmoddi4"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__divmoddi4"))]
 pub extern "C" fn divide_signed(dividend: i64, divisor: i64, rest: &mut i64) -> i64 {
     let mut left = 0;
     let quotient = divide(dividend.unsigned_abs(), divisor.unsigned_abs(), Some(&mut left));

@@ -89,7 +89,7 @@ fn pack(mut exponent: i32, mut mantissa: u64) -> u64 {
 
 /// a + b.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_dadd"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_dadd"))]
 pub extern "C" fn add(mut a: u64, mut b: u64) -> u64 {
     if magnitude(a) < magnitude(b) {
         (a, b) = (b, a);
@@ -109,14 +109,14 @@ pub extern "C" fn add(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// a − b.
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_dsub"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_dsub"))]
 pub extern "C" fn subtract(a: u64, b: u64) -> u64 {
     add(a, b ^ SIGN)
 }
 
 /// a times b.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_dmul"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_dmul"))]
 pub extern "C" fn multiply(a: u64, b: u64) -> u64 {
     if exponent(a).max(exponent(b)) == INFINITE {
         let (less, greater) = (magnitude(a).min(magnitude(b)), magnitude(a).max(magnitude(b)));
@@ -131,7 +131,7 @@ pub extern "C" fn multiply(a: u64, b: u64) -> u64 {
 
 /// a over b.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_ddiv"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_ddiv"))]
 pub extern "C" fn divide(a: u64, b: u64) -> u64 {
     let (up, down) = (magnitude(a), magnitude(b));
     if exponent(a).max(exponent(b)) == INFINITE || down == 0 {
@@ -189,7 +189,7 @@ pub fn compare_single(a: u32, b: u32) -> i32 {
 
 /// From single precision to double.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_f2d"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_f2d"))]
 pub extern "C" fn widen(single: u32) -> u64 {
     let size = u64::from(single & !SINGLE_SIGN);
     let rebias = (REBIAS as u64) << 52;
@@ -205,7 +205,7 @@ pub extern "C" fn widen(single: u32) -> u64 {
 
 /// From double precision to single.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_d2f"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_d2f"))]
 pub extern "C" fn narrow(double: u64) -> u32 {
     let sign = (double >> 32) as u32 & SINGLE_SIGN;
     let mut exponent = exponent(double) - REBIAS;
@@ -231,7 +231,7 @@ pub fn single(a: u32, b: u32, function: extern "C" fn(u64, u64) -> u64) -> u32 {
 
 /// From an integer.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_l2d"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_l2d"))]
 pub extern "C" fn from_integer(integer: i64) -> u64 {
     integer.cast_unsigned() & SIGN | pack(INTEGER, integer.unsigned_abs())
 }
@@ -239,7 +239,7 @@ pub extern "C" fn from_integer(integer: i64) -> u64 {
 /// To an integer, rounded towards zero; what is too great becomes the greatest. Not-a-number may be
 /// anything.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_d2lz"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_d2lz"))]
 pub extern "C" fn to_integer(double: u64) -> i64 {
     let is_negative = double & SIGN != 0;
     let right = INTEGER - ((double >> 52) as i32 & 0x7ff);

@@ -3,7 +3,8 @@
 
 use core::mem::MaybeUninit;
 
-/// What four octets are moved in; they may be anything.
+/// What octets are moved in, alone and by fours; they may be anything.
+type Octet = MaybeUninit<u8>;
 type Word = MaybeUninit<u32>;
 const WORD: usize = size_of::<Word>();
 /// What there are single instructions for, if it is aligned as words are.
@@ -15,7 +16,7 @@ const PAIR: usize = size_of::<Pair>();
 /// # Safety
 /// `from` is valid for reading them and `to` for writing them; `to` is not within what follows `from`.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_memcpy"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_memcpy"))]
 pub unsafe extern "C" fn copy(mut to: *mut u8, mut from: *const u8, count: usize) {
     let end = to.wrapping_add(count);
     // SAFETY: each loop stops before there is less left to be read and written than it moves at once.
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn copy(mut to: *mut u8, mut from: *const u8, count: usize
             (to, from) = (to.add(WORD), from.add(WORD));
         }
         while to != end {
-            *to = *from;
+            to.cast::<Octet>().write(from.cast::<Octet>().read());
             (to, from) = (to.add(1), from.add(1));
         }
     }
@@ -45,7 +46,7 @@ pub unsafe extern "C" fn copy(mut to: *mut u8, mut from: *const u8, count: usize
 /// # Safety
 /// `from` is valid for reading them and `to` for writing them.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_memmove"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_memmove"))]
 pub unsafe extern "C" fn displace(to: *mut u8, from: *const u8, count: usize) {
     // SAFETY: no octet is written before it was read: upwards it is the last one that is moved first.
     unsafe {
@@ -55,18 +56,19 @@ pub unsafe extern "C" fn displace(to: *mut u8, from: *const u8, count: usize) {
         let mut left = count;
         while left > 0 {
             left -= 1;
-            *to.add(left) = *from.add(left);
+            to.add(left).cast::<Octet>().write(from.add(left).cast::<Octet>().read());
         }
     }
 }
 
-/// Fills `count` octets with one.
+/// Fills `count` octets with the lowest of `octet`'s.
 ///
 /// # Safety
 /// `to` is valid for writing them.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "__aeabi_memset"))]
-pub unsafe extern "C" fn fill(mut to: *mut u8, count: usize, octet: u8) {
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "__aeabi_memset"))]
+pub unsafe extern "C" fn fill(mut to: *mut u8, count: usize, octet: i32) {
+    let octet = octet as u8;
     // SAFETY: as in `copy`.
     unsafe {
         let (words, end) = (to.add(count & !(WORD - 1)), to.add(count));
@@ -86,7 +88,7 @@ pub unsafe extern "C" fn fill(mut to: *mut u8, count: usize, octet: u8) {
 /// # Safety
 /// Both are valid for reading them.
 #[inline(never)]
-#[cfg_attr(target_os = "none", unsafe(export_name = "memcmp"))]
+#[cfg_attr(all(target_arch = "arm", target_os = "none"), unsafe(export_name = "memcmp"))]
 pub unsafe extern "C" fn compare(one: *const u8, other: *const u8, count: usize) -> i32 {
     for place in 0..count {
         // SAFETY: the place is one of `count`.
@@ -126,9 +128,9 @@ mod tests {
         }
 
         #[test]
-        fn fills_no_more_than_asked(to in 0usize..100, octet: u8, count in 0usize..100) {
+        fn fills_no_more_than_asked(to in 0usize..100, octet: i32, count in 0usize..100) {
             let (mut expected, mut got) = (octets(), octets());
-            expected[to..to + count].fill(octet);
+            expected[to..to + count].fill(octet as u8);
             // SAFETY: the place and what follows it are within the 200 octets.
             unsafe { fill(got.as_mut_ptr().add(to), count, octet) };
             prop_assert_eq!(got, expected);

@@ -10,8 +10,7 @@ use crate::float::{
 };
 use crate::memory;
 
-// SAFETY, of all attributes and blocks here: the function is what the name stands for, and asks of
-// its caller what the one that it calls asks.
+// SAFETY, of all names here and in the other files: the function is what the name stands for.
 
 #[unsafe(no_mangle)]
 extern "C" fn __aeabi_fadd(a: u32, b: u32) -> u32 {
@@ -125,33 +124,39 @@ extern "C" fn __aeabi_f2iz(single: u32) -> i32 {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: as it asks of its own caller.
     unsafe { memory::copy(to, from, count) };
     to
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: as it asks of its own caller.
     unsafe { memory::displace(to, from, count) };
     to
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, octet: i32, count: usize) -> *mut u8 {
-    unsafe { memory::fill(to, count, octet as u8) };
+    // SAFETY: as it asks of its own caller.
+    unsafe { memory::fill(to, count, octet) };
     to
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    // SAFETY: as it asks of its own caller.
     unsafe { memory::compare(one, other, count) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __aeabi_memclr(to: *mut u8, count: usize) {
+    // SAFETY: as it asks of its own caller.
     unsafe { memory::fill(to, count, 0) }
 }
 
-// Aligned addresses are nothing special here.
+// Aligned addresses are nothing special here. In a build of several units of code, in which an alias does
+// not find what it stands for, they are compiler-builtins' own.
 global_asm!(
     ".global __aeabi_memcpy4, __aeabi_memcpy8, __aeabi_memmove4, __aeabi_memmove8",
     ".global __aeabi_memset4, __aeabi_memset8, __aeabi_memclr4, __aeabi_memclr8",

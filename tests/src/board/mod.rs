@@ -77,7 +77,10 @@ impl Board {
         );
         command.args(["-chardev", &line, "-serial", "chardev:line"]);
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
-        command.args(["-netdev", &format!("user,id=cable,hostfwd=udp:127.0.0.1:{port}-:123")]);
+        // Those whom it asks without being told are none of ours.
+        let restrict = if settings.is_empty() { "on" } else { "off" };
+        let cable = format!("user,id=cable,restrict={restrict},hostfwd=udp:127.0.0.1:{port}-:123");
+        command.args(["-netdev", &cable]);
         let process = Process::start(&mut command)?;
         let log = Log::new(program, serial)?;
         Ok(Self { process, log, typed, monitor, port, directory })

@@ -4,7 +4,7 @@
 
 #![no_std]
 
-#[cfg(target_arch = "arm")]
+#[cfg(all(target_arch = "arm", target_os = "none"))]
 use truechimer_builtins as _; // Takes the place of compiler-builtins.
 
 #[cfg(feature = "emulated")]

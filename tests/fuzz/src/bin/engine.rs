@@ -25,8 +25,8 @@ const MAX_OUTPUTS: usize = 8;
 const MAX_DUE: usize = 64;
 const START: WallTime = WallTime::from_unix(1_830_297_000, 0);
 
-struct World {
-    engine: Engine<PEERS, KINDS>,
+struct World<const EXTRAS: bool> {
+    engine: Engine<PEERS, KINDS, EXTRAS>,
     config: Config,
     clock: SoftwareClock,
     counter: Instant,
@@ -39,14 +39,22 @@ struct World {
 
 fuzz_target!(init: plant(seeds()), |data: &[u8]| {
     let mut octets = Octets(data);
-    let Some(options) = octets.octet() else { return };
-    let mut world = World::new(options);
-    while world.go_on(&mut octets).is_some() {
-        world.look();
+    let (Some(whose), Some(options)) = (octets.octet(), octets.octet()) else { return };
+    match whose & 1 {
+        0 => World::<true>::live(options, octets),
+        _ => World::<false>::live(options, octets),
     }
 });
 
-impl World {
+/// `EXTRAS` has a daemon's engine, not an appliance's.
+impl<const EXTRAS: bool> World<EXTRAS> {
+    fn live(options: u8, mut octets: Octets<'_>) {
+        let mut world = Self::new(options);
+        while world.go_on(&mut octets).is_some() {
+            world.look();
+        }
+    }
+
     fn new(options: u8) -> Self {
         let has = |bit: u8| options & 1 << bit != 0;
         let config = Config {
@@ -90,7 +98,8 @@ impl World {
                     self.datagram(peer, from, bytes, self.now().wall);
                 }
             }
-            8 => self.lie = Some(lie(what >> 4, octets)?),
+            // An appliance's clock answers what it is asked.
+            8 => self.lie = Some(lie(what >> 4, octets)?).filter(|_| EXTRAS),
             9 => {
                 let by = Span::from_nanos(i64::from_be_bytes(octets.take()?));
                 let counter = self.counter;
@@ -320,10 +329,10 @@ fn seeds() -> Vec<Vec<u8>> {
         let answer = move |place: u8| [0x00, place << 4 | 4, 0, 2, 20 + place, scale, 1, place];
         (0..3).flat_map(answer)
     };
-    [(0u8, 8u8), (0b10, 20), (0b100, 4), (0b1001, 8)]
-        .map(|(options, scale)| {
+    [(0u8, 0u8, 8u8), (0, 0b10, 20), (0, 0b100, 4), (0, 0b1001, 8), (1, 0, 8), (1, 0b10, 20)]
+        .map(|(whose, options, scale)| {
             let rounds = (0..20).flat_map(|_| round(scale));
-            [options].into_iter().chain(peers).chain(rounds).collect()
+            [whose, options].into_iter().chain(peers).chain(rounds).collect()
         })
         .into()
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use libfuzzer_sys::fuzz_target;
 use truechimer_core::server::{
-    Access, AccessList, Answer, Beyond, ClientSet, Config, Prefix, RateLimit, Server, Smear,
-    StampSet, Verdict, respond,
+    Access, AccessList, Answer, Beyond, ClientSet, Config, OpenServer, Prefix, RateLimit, Server,
+    Smear, StampSet, Verdict, respond,
 };
 use truechimer_core::system::SystemState;
 use truechimer_core::units::{Instant, Now, Span, WallTime};
@@ -29,13 +29,17 @@ fuzz_target!(init: plant(seeds()), |data: &[u8]| {
     let state = state(flags, now);
     let mut server = server(options);
     server.update(&state, now);
+    let mut open = OpenServer::new([StampSet::EMPTY; 1], [7; 32]);
+    open.update(&state);
     while let (Some(who), Some(request)) = (octets.octet(), octets.piece()) {
         ask(&mut server, &state, address(who), request, now);
+        ask_appliance(&mut open, address(who), request, now);
         let pause = Span::from_millis(i64::from(who) * 16);
         now = Now { mono: now.mono + pause, wall: now.wall + pause };
         if who == 0 {
             server.stepped();
             server.update(&state, now);
+            open.stepped();
         }
     }
 });
@@ -72,6 +76,14 @@ fn ask(server: &mut Tables, state: &SystemState, from: IpAddr, request: &[u8], n
         assert!(bytes.len() <= request.len());
         assert_eq!(bytes[24..32], request[40..48]);
     }
+}
+
+fn ask_appliance(server: &mut OpenServer<[StampSet; 1]>, from: IpAddr, request: &[u8], now: Now) {
+    let Ok(response) = server.handle(request, from, now.wall, now.mono) else { return };
+    server.sent(&response, now.wall + Span::from_micros(1));
+    let bytes = response.emit(now.wall + Span::from_micros(2));
+    assert!(bytes.len() <= request.len());
+    assert!(server.handle(&bytes, from, now.wall, now.mono).is_err(), "an answer is answered");
 }
 
 fn server(options: u8) -> Tables {

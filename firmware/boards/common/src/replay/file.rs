@@ -12,7 +12,7 @@ static LINE: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
 pub fn run() -> ! {
     let Some(mut file) = File::update(host::arguments(LINE.take())) else { host::fail() };
     let mut offset = 0;
-    replay(&mut |value| {
+    replay::<false>(&mut |value| {
         if file.write(offset, &value.to_be_bytes()).is_err() {
             host::fail();
         }

@@ -6,13 +6,13 @@ pub mod file;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use truechimer_core::Engine;
 use truechimer_core::clock::{ClockCommand, ClockError, ClockReply};
 use truechimer_core::config::{Config, PeerConfig};
 use truechimer_core::io::{Input, Output, Stamp, StampSource};
 use truechimer_core::timex::SoftwareClock;
 use truechimer_core::units::{FreqOffset, Instant, Now, NtpShort, NtpTimestamp, Span, WallTime};
 use truechimer_core::wire::{Header, LeapIndicator, Mode, ReferenceId};
+use truechimer_core::{ALL_KINDS, Engine};
 
 /// Exchanges over the loopback of a machine with twelve programs for its two processors: what a
 /// question took there and its answer back, ns, each four octets with the lowest first.
@@ -40,12 +40,13 @@ enum Tag {
     End,
 }
 
-/// Runs it, and gives each value that comes out to `put`; the last two are whether the clock is
+/// Runs it with a daemon's engine or, without `EXTRAS`, an appliance's, and gives each value that comes
+/// out to `put`; the last two are whether the clock is
 /// synchronised, and its true error in nanoseconds.
-pub fn replay(put: &mut impl FnMut(u64)) {
+pub fn replay<const EXTRAS: bool>(put: &mut impl FnMut(u64)) {
     let mut host = Host::new();
     let config = Config { step_threshold: Span::from_secs(1), ..Config::default() };
-    let mut engine = Engine::<PEERS>::new(&config, host.now(), [1; 32]);
+    let mut engine = Engine::<PEERS, ALL_KINDS, EXTRAS>::new(&config, host.now(), [1; 32]);
     for number in 1..=PEERS as u8 {
         let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, number), 123);
         let config = PeerConfig { address: Some(address.into()), ..PeerConfig::default() };
@@ -92,7 +93,11 @@ pub fn replay(put: &mut impl FnMut(u64)) {
     }
 }
 
-fn end(engine: &Engine<PEERS>, host: &Host, put: &mut impl FnMut(u64)) {
+fn end<const EXTRAS: bool>(
+    engine: &Engine<PEERS, ALL_KINDS, EXTRAS>,
+    host: &Host,
+    put: &mut impl FnMut(u64),
+) {
     let snapshot = engine.snapshot(host.now());
     for peer in snapshot.peers() {
         put(Tag::Peer as u64);

@@ -116,6 +116,11 @@ fn main() -> Result<()> {
         trial("packaging::user", &[Need::SystemdAnalyze], packaging::user),
         trial("packaging::units", &[Need::SystemdAnalyze], packaging::units),
         trial("filter::calls", &[Need::Strace, Need::SystemdAnalyze], filter::calls),
+        trial(
+            "filter::calls_of_exporter",
+            &[Need::Strace, Need::SystemdAnalyze],
+            filter::calls_of_exporter,
+        ),
         trial("output::to_a_full_disk", &[], output::to_a_full_disk),
         trial("output::errors_to_a_full_disk", &[], output::errors_to_a_full_disk),
         trial("output::log_to_a_full_disk", &[], output::log_to_a_full_disk),

@@ -100,7 +100,8 @@ fn serving(at: &[SocketAddr], protections: &[Protection], json: bool) -> String 
             + "\n";
     }
     let places = at.iter().map(|at| format!("http://{at}/")).collect::<Vec<_>>().join(" ");
-    format!("serving at {places}, confined by {}\n", protections.join(", "))
+    let by = if protections.is_empty() { "nothing".into() } else { protections.join(", ") };
+    format!("serving at {places}, confined by {by}\n")
 }
 
 fn convert(cli: &Cli, file: &Path) -> anyhow::Result<String> {

@@ -229,7 +229,21 @@ impl Write for Timed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn nearly_requests(
+            target in "[ -~]{0,30}",
+            rest in "( HTTP/1\\.[0-2]\r?\n)?(host: [ -~]{0,9}\r\n){0,2}(\r\n)?",
+        ) {
+            if let Ok(Some(Request { path, .. })) = read_of(&format!("GET {target}{rest}")) {
+                prop_assert!(!path.is_empty() && !path.contains(['?', ' ']), "{path:?}");
+            }
+        }
+    }
 
     fn read_of(text: &str) -> Result<Option<Request>, Fault> {
         read(&mut text.as_bytes())

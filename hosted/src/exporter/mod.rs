@@ -1,9 +1,9 @@
 //! `chimectl exporter`: what a running `chimed` says, over HTTP: metrics for Prometheus and a page
 //! with plots for people.
 //!
-//! It asks like any other client of the control socket, and no more often than [`FRESH`] allows
-//! however many ask here. There is a thread for each connection, of which there are at most
-//! [`MOST_CONNECTIONS`], and one that looks for the plots.
+//! It asks like any other client of the control socket, and no more often than twice a second however
+//! many ask here. There is a thread for each connection, of which there are at most 32, and one that
+//! looks for the plots.
 
 mod history;
 mod http;

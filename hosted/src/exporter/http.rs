@@ -18,10 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 const LEFT: u64 = 65_536;
 
-/// There is nothing at such a path.
-#[derive(Debug)]
-pub(super) struct Unavailable;
-
 /// What is answered.
 #[derive(Debug)]
 pub(super) struct Content {
@@ -75,41 +71,32 @@ struct Request {
     path: String,
 }
 
-/// Answers what is asked by what `find` has for its path.
-pub(super) fn serve(stream: &TcpStream, find: impl FnOnce(&str) -> Result<Content, Unavailable>) {
+/// Answers what is asked by what `find` has for its path, if it has something.
+pub(super) fn serve(stream: &TcpStream, find: impl FnOnce(&str) -> Option<Content>) {
     // What cannot be sent is nobody's loss but the client's.
-    let _ = stream.set_nonblocking(false).and_then(|()| {
-        let request = match read(&mut Timed::new(stream, PATIENCE)) {
-            Ok(None) => return Ok(()),
-            Ok(Some(request)) => Ok(request),
-            Err(fault) => Err(fault),
-        };
-        let (bodiless, found) = match request {
-            Ok(Request { method, path }) => (method == "HEAD", look(&method, &path, find)),
-            Err(fault) => (false, Err(fault)),
-        };
-        let answer = answer(bodiless, found);
-        Timed::new(stream, PATIENCE).write_all(answer.as_bytes())?;
-        stream.shutdown(Shutdown::Write)?;
-        io::copy(&mut Timed::new(stream, LINGER).take(LEFT), &mut io::sink()).map(drop)
-    });
+    let _ = talk(stream, find);
+}
+
+fn talk(stream: &TcpStream, find: impl FnOnce(&str) -> Option<Content>) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    let (bodiless, found) = match read(&mut Timed::new(stream, PATIENCE)) {
+        Ok(None) => return Ok(()),
+        Ok(Some(Request { method, path })) => {
+            let known = matches!(method.as_str(), "GET" | "HEAD");
+            let found = if known { find(&path).ok_or(Fault::Unknown) } else { Err(Fault::Method) };
+            (method == "HEAD", found)
+        }
+        Err(fault) => (false, Err(fault)),
+    };
+    Timed::new(stream, PATIENCE).write_all(answer(bodiless, found).as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    io::copy(&mut Timed::new(stream, LINGER).take(LEFT), &mut io::sink()).map(drop)
 }
 
 /// Says that there are too many, without waiting for anything.
 pub(super) fn refuse(mut stream: &TcpStream) {
     let busy = answer(false, Err(Fault::Busy));
     let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(busy.as_bytes()));
-}
-
-fn look(
-    method: &str,
-    path: &str,
-    find: impl FnOnce(&str) -> Result<Content, Unavailable>,
-) -> Result<Content, Fault> {
-    if !matches!(method, "GET" | "HEAD") {
-        return Err(Fault::Method);
-    }
-    find(path).map_err(|Unavailable| Fault::Unknown)
 }
 
 fn answer(bodiless: bool, found: Result<Content, Fault>) -> String {

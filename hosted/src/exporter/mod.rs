@@ -29,7 +29,7 @@ use crate::log::{self, Log};
 use crate::sandbox::{Protection, SandboxError, Work, confine};
 use crate::sys;
 use history::History;
-use http::{Content, Unavailable};
+use http::Content;
 
 /// Where it listens unless it is told.
 pub const ADDRESS: &str = "127.0.0.1:10123";
@@ -174,9 +174,9 @@ impl Watched {
 
     fn serve(&self, stream: &TcpStream) {
         http::serve(stream, |path| match path {
-            "/" => Ok(Content::html(self.page.get(|| self.draw()))),
-            "/metrics" => Ok(Content::metrics(self.metrics.get(|| self.measure()))),
-            _ => Err(Unavailable),
+            "/" => Some(Content::html(self.page.get(|| self.draw()))),
+            "/metrics" => Some(Content::metrics(self.metrics.get(|| self.measure()))),
+            _ => None,
         });
     }
 

@@ -168,7 +168,8 @@ pub(crate) fn whole() -> Result<()> {
 
     let page = wait_for("a line in each plot", SOON, || {
         let page = exporter.page()?;
-        let lines = page.split("<path ").skip(1).filter(|path| path.contains('L')).count();
+        let paths = page.split("<path ").skip(1).filter_map(|rest| rest.split('>').next());
+        let lines = paths.filter(|path| path.contains('L')).count();
         Ok((lines == 4).then_some(page))
     })?;
     let place = format!("<td>127.0.0.1:{}</td><td>selected</td>", fake.port);

@@ -45,12 +45,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Answer::Error(text) => anyhow::bail!("chimed refused: {text}"),
             _ => anyhow::bail!("chimed did not say what it served"),
         },
+        Question::Server { prometheus: false } => answer(cli, Command::Server)?,
         Question::Exporter { listen, interval } => {
             return Ok(exporter::run(&cli.socket, listen, *interval, |at, protections| {
                 output::print(&serving(at, protections, cli.json))
             })?);
         }
-        Question::Server { prometheus: false } => answer(cli, Command::Server)?,
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,

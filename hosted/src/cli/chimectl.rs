@@ -77,8 +77,8 @@ pub enum Question {
     ///
     /// At / a page with plots of offset, error and frequency since the start of the exporter, at
     /// /metrics Prometheus' text format. Runs until a signal, as a user of the control socket's
-    /// group and not as root, and gives up what it does not need. Whoever reaches the address may
-    /// look: there is no password and no TLS.
+    /// group and not as root, and gives up what it does not need; first it prints where it listens
+    /// and what it gave up. Whoever reaches the address may look: there is no password and no TLS.
     Exporter {
         /// Where to listen, by TCP; several times for several addresses
         #[arg(short, long, value_name = "ADDRESS:PORT", default_value = exporter::ADDRESS)]

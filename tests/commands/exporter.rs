@@ -290,6 +290,21 @@ pub(crate) fn lost() -> Result<()> {
     wait_for("another daemon", SOON, || Ok((exporter.metrics()?["chimed_up"] == 1.0).then_some(())))
 }
 
+/// One that is there and says nothing holds nothing up.
+pub(crate) fn silent_daemon() -> Result<()> {
+    let directory = scratch()?;
+    let socket = directory.path().join("control");
+    let _nobody_accepts = UnixListener::bind(&socket)?;
+    fs::set_permissions(&socket, Permissions::from_mode(0o666))?;
+    let mut exporter = Exporter::start(&socket)?;
+    ensure!(exporter.metrics()?["chimed_up"] == 0.0);
+    let page = exporter.page()?;
+    ensure!(page.contains("did not answer: nothing came within 2 s"), "{page}");
+    exporter.process.signal(Signal::SIGTERM)?;
+    ensure!(exporter.process.wait(SOON)?.success());
+    Ok(())
+}
+
 /// Texts of a daemon, which has them from a configuration and from the network.
 pub(crate) fn hostile_texts() -> Result<()> {
     const HOSTILE: &str = "</style><script>alert(\"1\")</script>&'\\\n\u{1b}[0m";

@@ -187,6 +187,7 @@ fn main() -> Result<()> {
         trial("exporter::requests", &[], exporter::requests),
         trial("exporter::bad_clients", &[], exporter::bad_clients),
         trial("exporter::lost", &[], exporter::lost),
+        trial("exporter::silent_daemon", &[], exporter::silent_daemon),
         trial("exporter::hostile_texts", &[], exporter::hostile_texts),
         trial("exporter::ending", &[], exporter::ending),
         trial("exporter::confined", &[], exporter::confined),

@@ -16,6 +16,7 @@
 //! - [`service`]: what systemd is told.
 //! - [`query`], [`demo`]: what `chimed` does besides. [`kernel`], [`mod@bench`]: what `chimectl`
 //!   does without it. [`mod@watch`], [`table`]: how it shows what `chimed` says.
+//! - [`exporter`]: what it says, for Prometheus and for browsers.
 //! - [`sys`]: the only `unsafe` code; [`sys::timex`] is the kernel's `ntp_adjtime`.
 //!
 //! # Dependencies
@@ -31,6 +32,7 @@
 //! - `sha1`: that of the list of leap seconds.
 //! - `clap`: the command lines. `anstream`, `anstyle`: colour where it is wanted.
 //! - `hdrhistogram`, `indicatif`: percentiles and progress of `chimectl bench`.
+//! - `httparse`, `maud`: requests and pages of the exporter.
 //! - `ratatui`: the live view of `chimectl watch`.
 //! - `thiserror`, `anyhow`: errors of the library and of its programs.
 
@@ -45,6 +47,7 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod entropy;
+pub mod exporter;
 pub mod kernel;
 pub mod leap;
 pub mod log;

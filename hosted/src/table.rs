@@ -1,6 +1,6 @@
-//! What is known of peers, as people read it.
+//! What is known of a daemon and of its peers, as people read it.
 
-use crate::control::Peer;
+use crate::control::{Peer, Status};
 
 /// The columns of a peer.
 pub const HEADINGS: [&str; 9] =
@@ -29,8 +29,6 @@ pub fn cells(peer: &Peer) -> [String; 9] {
 #[must_use]
 pub fn details(peer: &Peer) -> Vec<(&'static str, String)> {
     let known = |text: &Option<String>| text.clone().unwrap_or("-".into());
-    let rejected = peer.rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
-    let rejected = rejected.collect::<Vec<_>>().join(", ");
     let [_, standing, options, stratum, reach, poll, offset, delay, counts] = cells(peer);
     vec![
         ("standing", standing),
@@ -49,8 +47,39 @@ pub fn details(peer: &Peer) -> Vec<(&'static str, String)> {
         ("kernel stamps by", peer.stamps_by.clone()),
         ("refused of cards", format!("{} stamps", peer.hardware_refused)),
         ("used/sent", counts),
-        ("dropped", if rejected.is_empty() { "none".into() } else { rejected }),
+        ("dropped", rejected(peer)),
     ]
+}
+
+/// Why its standing is what it is, in words.
+#[must_use]
+pub fn reason(peer: &Peer) -> &str {
+    match peer.standing.as_str() {
+        "invalid" => "it has not answered often enough yet, or not lately",
+        "unreachable" => "asked often, it has not answered",
+        "denied" => "it denied access",
+        "unsynchronised" => "it says that it is not synchronised, or is of the last stratum",
+        "loop" => "it follows this host",
+        "orphan" => "it serves without a source, for hosts of greater addresses that have none",
+        "too distant" => "its root distance is too great",
+        "noselect" => "it is only to be measured",
+        "waiting" => "too few others have had their say yet",
+        "falseticker" => "the majority contradicts it",
+        "suspect" => "it jumped, or runs at another rate than the others",
+        "no majority" => "its peers contradict one another",
+        "not preferred" => "right, but others are preferred",
+        "combined" => "right, a part of the average",
+        "selected" => "right, and followed: one of the least root distance",
+        _ => "",
+    }
+}
+
+/// Why datagrams of one were dropped, and how many.
+#[must_use]
+pub fn rejected(peer: &Peer) -> String {
+    let rejected = peer.rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
+    let rejected = rejected.collect::<Vec<_>>().join(", ");
+    if rejected.is_empty() { "none".into() } else { rejected }
 }
 
 /// What it is called.
@@ -61,6 +90,67 @@ pub fn name(peer: &Peer) -> String {
         (name, Some(port)) if name == address => format!("{name}:{port}"),
         (name, _) => format!("{name} ({address})"),
     }
+}
+
+/// All that is known of the daemon and its clock, by name; whether the clock is right comes first.
+#[must_use]
+pub fn status(status: &Status) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
+    row("clock", if status.synced { "synced" } else { "unsynced" }.into());
+    let watched = match status {
+        Status { controlled: false, .. } => ", only watched",
+        Status { held: true, .. } => ", held: see chimectl accept",
+        _ => "",
+    };
+    let by = if status.discipline == "kernel" { ", by its own loop" } else { "" };
+    row("disciplined", format!("{}{by}{watched}", status.clock));
+    row("time from", time_from(status).into());
+    row("last known good", status.floor.clone().unwrap_or("-".into()));
+    row("peers", format!("{} of {} valid", status.peers_valid, status.peers));
+    row("offset", seconds(status.offset));
+    row("error bound", seconds(status.error_bound));
+    row("likely error", seconds(status.likely_error));
+    row("frequency", format!("{:+.3} ppm", status.frequency));
+    row("stratum", status.stratum.to_string());
+    row("reference", status.reference.clone());
+    row("root delay", seconds(Some(status.root_delay)));
+    row("root dispersion", seconds(Some(status.root_dispersion)));
+    row("leap second", status.leap.clone());
+    row("leap source", leap_source(status));
+    if let Some(error) = status.clock_error {
+        row("to host clock", seconds(Some(error)));
+    }
+    for (process, protections) in &status.protections {
+        row(process, protections.join(", "));
+    }
+    if !status.listening.is_empty() {
+        row("serving on", status.listening.join(", "));
+        row("served", format!("{} of {} requests", status.answers, status.requests));
+    }
+    row("version", status.version.clone());
+    rows
+}
+
+/// Where the clock's time comes from, in words.
+#[must_use]
+pub fn time_from(status: &Status) -> &str {
+    match status.time_status.as_str() {
+        "unknown" => "nowhere that is known of",
+        "floor" => "the last time known to be right",
+        "rtc" => "the real-time clock",
+        "unsynced" => "sources that doubt it still",
+        "holdover" => "sources that no longer answer",
+        "synced" => "sources that answer",
+        other => other,
+    }
+}
+
+/// Who knows of leap seconds, and TAI.
+#[must_use]
+pub fn leap_source(Status { leap_source, tai, .. }: &Status) -> String {
+    let tai = tai.map_or(String::new(), |tai| format!(", TAI - UTC {tai} s"));
+    format!("{leap_source}{tai}")
 }
 
 /// A time in a unit that suits it.

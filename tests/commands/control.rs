@@ -19,7 +19,7 @@ use super::{SOON, chimectl, neutral};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-const STATUS_ROWS: [&str; 18] = [
+const STATUS_ROWS: [&str; 19] = [
     "clock",
     "disciplined",
     "time from",
@@ -38,6 +38,7 @@ const STATUS_ROWS: [&str; 18] = [
     "to host clock",
     "serving on",
     "served",
+    "version",
 ];
 
 const TRACKING_ROWS: [&str; 14] = [
@@ -76,7 +77,7 @@ const TRACKING_KEYS: [&str; 16] = [
     "synced",
 ];
 
-const STATUS_KEYS: [&str; 30] = [
+const STATUS_KEYS: [&str; 31] = [
     "floor",
     "time_status",
     "age",
@@ -107,6 +108,7 @@ const STATUS_KEYS: [&str; 30] = [
     "stratum",
     "synced",
     "uptime",
+    "version",
 ];
 
 const PEER_KEYS: [&str; 24] = [

@@ -1,7 +1,11 @@
-//! The system calls that systemd's unit leaves to the daemon.
+//! The system calls that systemd's units leave to the daemon and to the exporter.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -11,9 +15,11 @@ use truechimer_tests::chimed::{listen, server};
 use truechimer_tests::process::{Process, finish, output};
 use truechimer_tests::{binaries, free_port, scratch, write};
 
+use super::exporter::give_up_root;
 use super::{SOON, chimectl};
 
 const UNIT: &str = include_str!("../../hosted/dist/systemd/chimed.service");
+const EXPORTER: &str = include_str!("../../hosted/dist/systemd/chimed-exporter.service");
 
 /// All that its processes make from its start to its end: it looks a name up, asks itself for the time, and
 /// is asked how it is.
@@ -38,14 +44,50 @@ pub(crate) fn calls() -> Result<()> {
     kill(Pid::from_raw(id), Signal::SIGTERM)?;
     ensure!(process.wait(SOON)?.success());
 
-    let trace = fs::read_to_string(&trace)?;
+    let allowed = covers(UNIT, &trace, &["poll", "sendmsg", "accept4", "exit_group"], &[])?;
+    ensure!(allowed.contains("clock_adjtime") && allowed.contains("adjtimex"), "not the clock");
+    Ok(())
+}
+
+/// All that the exporter makes from its start to its end: somebody looks at its page.
+pub(crate) fn calls_of_exporter() -> Result<()> {
+    let directory = scratch()?;
+    let (trace, socket) = (directory.path().join("trace"), directory.path().join("control"));
+    // Nobody is to write it.
+    fs::write(&trace, "")?;
+    fs::set_permissions(&trace, Permissions::from_mode(0o666))?;
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(binaries::chimectl()?);
+    strace.arg("-s").arg(&socket).args(["exporter", "-l", "127.0.0.1:0"]);
+    give_up_root(&mut strace, &socket)?;
+    let mut process = Process::start(&mut strace)?;
+    let line = process.wait_for_line("serving at http://", SOON)?;
+    let at = line.split('/').nth(2).context("no address")?;
+    let mut client = TcpStream::connect(at)?;
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut page = String::new();
+    client.read_to_string(&mut page)?;
+    ensure!(page.contains("cannot reach chimed at"), "{page}");
+    let id = fs::read_to_string(&trace)?.split_whitespace().next().context("no trace")?.parse()?;
+    kill(Pid::from_raw(id), Signal::SIGTERM)?;
+    ensure!(process.wait(SOON)?.success());
+    let known = ["poll", "accept4", "connect", "seccomp", "chroot", "exit_group"];
+    // That fails is what it wants to see.
+    covers(EXPORTER, &trace, &known, &["chroot"])?;
+    Ok(())
+}
+
+/// A unit allows all calls of a trace, which has some that are known of, but those that it need not;
+/// returns what it allows.
+fn covers(unit: &str, trace: &Path, known: &[&str], but: &[&str]) -> Result<BTreeSet<String>> {
+    let trace = fs::read_to_string(trace)?;
     let names = trace.lines().filter_map(|line| Some(line.split_once(' ')?.1.split_once('(')?.0));
     let names: BTreeSet<_> = names.map(str::trim).filter(|name| is_name(name)).collect();
-    for name in ["poll", "sendmsg", "accept4", "exit_group"] {
+    for name in known {
         ensure!(names.contains(name), "no {name} in {names:?}");
     }
     let mut allowed = BTreeSet::new();
-    let filter = UNIT.lines().find_map(|line| line.strip_prefix("SystemCallFilter="));
+    let filter = unit.lines().find_map(|line| line.strip_prefix("SystemCallFilter="));
     // What is always allowed, besides.
     for set in filter.context("no filter")?.split(' ').chain(["@default"]) {
         match set.starts_with('@') {
@@ -53,11 +95,11 @@ pub(crate) fn calls() -> Result<()> {
             false => drop(allowed.insert(set.to_owned())),
         }
     }
-    let refused: Vec<_> = names.iter().filter(|name| !allowed.contains(**name)).collect();
+    let needed = names.iter().filter(|name| !but.contains(name));
+    let refused: Vec<_> = needed.filter(|name| !allowed.contains(**name)).collect();
     ensure!(refused.is_empty(), "the unit refuses {refused:?}");
-    ensure!(allowed.contains("clock_adjtime") && allowed.contains("adjtimex"), "not the clock");
     ensure!(!allowed.contains("ptrace") && !allowed.contains("mount"), "all is allowed");
-    Ok(())
+    Ok(allowed)
 }
 
 /// The calls of one of systemd's sets and of those in it.

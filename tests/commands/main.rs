@@ -10,12 +10,14 @@ mod control;
 mod demo;
 mod discipline;
 mod ending;
+mod exporter;
 mod filter;
 mod hardware;
 mod kernel;
 mod leap;
 mod log;
 mod messages;
+mod metrics;
 mod names;
 mod output;
 mod packaging;
@@ -114,6 +116,11 @@ fn main() -> Result<()> {
         trial("packaging::user", &[Need::SystemdAnalyze], packaging::user),
         trial("packaging::units", &[Need::SystemdAnalyze], packaging::units),
         trial("filter::calls", &[Need::Strace, Need::SystemdAnalyze], filter::calls),
+        trial(
+            "filter::calls_of_exporter",
+            &[Need::Strace, Need::SystemdAnalyze],
+            filter::calls_of_exporter,
+        ),
         trial("output::to_a_full_disk", &[], output::to_a_full_disk),
         trial("output::errors_to_a_full_disk", &[], output::errors_to_a_full_disk),
         trial("output::log_to_a_full_disk", &[], output::log_to_a_full_disk),
@@ -176,6 +183,17 @@ fn main() -> Result<()> {
         trial("xdp::generic", &[Need::Bpf, Need::Namespace], xdp::generic),
         trial("xdp::reloaded", &[Need::Bpf, Need::Namespace], xdp::reloaded),
         trial("xdp::nowhere", &[Need::Bpf, Need::Namespace], xdp::nowhere),
+        trial("exporter::whole", &[], exporter::whole),
+        trial("exporter::requests", &[], exporter::requests),
+        trial("exporter::bad_clients", &[], exporter::bad_clients),
+        trial("exporter::lost", &[], exporter::lost),
+        trial("exporter::silent_daemon", &[], exporter::silent_daemon),
+        trial("exporter::hostile_texts", &[], exporter::hostile_texts),
+        trial("exporter::ending", &[], exporter::ending),
+        trial("exporter::confined", &[], exporter::confined),
+        trial("exporter::refused", &[], exporter::refused),
+        trial("exporter::of_root", &[Need::Root], exporter::of_root),
+        trial("metrics::grammar", &[], metrics::grammar),
         trial("bench::of_chimed", &[], bench::of_chimed),
         trial("bench::open_loop", &[], bench::open_loop),
         trial("bench::interleaved", &[], bench::interleaved),

@@ -114,6 +114,7 @@ pub(crate) fn command_lines() -> Result<()> {
     for (file, start) in [
         ("systemd/chimed.service", "ExecStart=/usr/sbin/chimed "),
         ("systemd/chimed-wait-sync.service", "ExecStart=/usr/bin/chimectl "),
+        ("systemd/chimed-exporter.service", "ExecStart=/usr/bin/chimectl "),
         ("freebsd/chimed", "/usr/local/sbin/chimed "),
         ("openbsd/chimed", "daemon_flags=\""),
     ] {
@@ -137,7 +138,7 @@ pub(crate) fn command_lines() -> Result<()> {
 pub(crate) fn units() -> Result<()> {
     let directory = scratch()?;
     let mut units = Vec::new();
-    for unit in ["chimed.service", "chimed-wait-sync.service"] {
+    for unit in ["chimed.service", "chimed-wait-sync.service", "chimed-exporter.service"] {
         let text = fs::read_to_string(Path::new(DIST).join("systemd").join(unit))?;
         let there = |program: PathBuf| program.display().to_string();
         let text = text
@@ -154,7 +155,8 @@ pub(crate) fn units() -> Result<()> {
     Ok(())
 }
 
-/// The user that the engines become unless the configuration says otherwise.
+/// The user that the engines become unless the configuration says otherwise, and the groups of the
+/// units.
 pub(crate) fn user() -> Result<()> {
     let root = scratch()?;
     let folder = root.path().join("usr/lib/sysusers.d");
@@ -170,6 +172,13 @@ pub(crate) fn user() -> Result<()> {
     let default = default.context("no user")?.trim_matches('"');
     let line = users.lines().find(|line| line.starts_with(&format!("{default}:")));
     ensure!(line.is_some_and(|line| line.ends_with(":/usr/sbin/nologin")), "{users}");
+    let groups = fs::read_to_string(root.path().join("etc/group"))?;
+    for (unit, key) in [("chimed", "Group"), ("chimed-exporter", "SupplementaryGroups")] {
+        let unit = fs::read_to_string(Path::new(DIST).join(format!("systemd/{unit}.service")))?;
+        let group = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let group = group.with_context(|| format!("no {key}"))?;
+        ensure!(groups.lines().any(|line| line.starts_with(&format!("{group}:"))), "{groups}");
+    }
     Ok(())
 }
 

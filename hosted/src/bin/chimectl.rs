@@ -1,6 +1,7 @@
 //! `chimectl`: asks a running `chimed` how it is, and reads and sets the kernel's clock.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,8 +13,9 @@ use truechimer::cli::chimectl::{Action, Cli, Question};
 use truechimer::config::{Config, Detail, Loaded};
 use truechimer::control::{Answer, Command, LogLine, Peer, Status, ask, follow, wait};
 use truechimer::kernel::{Kernel, KernelError};
+use truechimer::sandbox::Protection;
 use truechimer::table::{self, HEADINGS, seconds};
-use truechimer::{log, output, sys, watch};
+use truechimer::{exporter, log, output, sys, watch};
 
 /// How a command line that makes no sense ends; clap's own.
 const USAGE: u8 = 2;
@@ -44,6 +46,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             _ => anyhow::bail!("chimed did not say what it served"),
         },
         Question::Server { prometheus: false } => answer(cli, Command::Server)?,
+        Question::Exporter { listen, interval } => {
+            return Ok(exporter::run(&cli.socket, listen, *interval, |at, protections| {
+                output::print(&serving(at, protections, cli.json))
+            })?);
+        }
         Question::Accept => answer(cli, Command::Accept)?,
         Question::Step => answer(cli, Command::Step)?,
         Question::Log { follow: false } => answer(cli, Command::Log)?,
@@ -83,6 +90,18 @@ fn follow_log(cli: &Cli) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the exporter is to be found.
+fn serving(at: &[SocketAddr], protections: &[Protection], json: bool) -> String {
+    let protections: Vec<_> = protections.iter().map(Protection::to_string).collect();
+    if json {
+        return serde_json::json!({ "listening": at, "protections": protections }).to_string()
+            + "\n";
+    }
+    let places = at.iter().map(|at| format!("http://{at}/")).collect::<Vec<_>>().join(" ");
+    let by = if protections.is_empty() { "nothing".into() } else { protections.join(", ") };
+    format!("serving at {places}, confined by {by}\n")
 }
 
 fn convert(cli: &Cli, file: &Path) -> anyhow::Result<String> {
@@ -141,60 +160,11 @@ fn answer(cli: &Cli, command: Command) -> anyhow::Result<String> {
 
 fn show_status(status: &Status) -> String {
     let synced = if status.synced { AnsiColor::Green } else { AnsiColor::Yellow }.on_default();
-    let mut text = String::new();
-    let mut row = |name: &str, value: &dyn Display| text += &format!("{name:<16} {value}\n");
-    let state = if status.synced { "synced" } else { "unsynced" };
-    row("clock", &format_args!("{synced}{state}{synced:#}"));
-    let watched = match status {
-        Status { controlled: false, .. } => ", only watched",
-        Status { held: true, .. } => ", held: see chimectl accept",
-        _ => "",
+    let row = |(place, (name, value)): (usize, (String, String))| match place {
+        0 => format!("{name:<16} {synced}{value}{synced:#}\n"),
+        _ => format!("{name:<16} {value}\n"),
     };
-    let by = if status.discipline == "kernel" { ", by its own loop" } else { "" };
-    row("disciplined", &format_args!("{}{by}{watched}", status.clock));
-    row("time from", &time_from(status));
-    row("last known good", &status.floor.as_deref().unwrap_or("-"));
-    row("peers", &format_args!("{} of {} valid", status.peers_valid, status.peers));
-    row("offset", &seconds(status.offset));
-    row("error bound", &seconds(status.error_bound));
-    row("likely error", &seconds(status.likely_error));
-    row("frequency", &format_args!("{:+.3} ppm", status.frequency));
-    row("stratum", &status.stratum);
-    row("reference", &status.reference);
-    row("root delay", &seconds(Some(status.root_delay)));
-    row("root dispersion", &seconds(Some(status.root_dispersion)));
-    row("leap second", &status.leap);
-    row("leap source", &leap_source(status));
-    if let Some(error) = status.clock_error {
-        row("to host clock", &seconds(Some(error)));
-    }
-    for (process, protections) in &status.protections {
-        row(process, &protections.join(", "));
-    }
-    if !status.listening.is_empty() {
-        row("serving on", &status.listening.join(", "));
-        row("served", &format_args!("{} of {} requests", status.answers, status.requests));
-    }
-    text
-}
-
-/// Where the clock's time comes from, in words.
-fn time_from(status: &Status) -> &str {
-    match status.time_status.as_str() {
-        "unknown" => "nowhere that is known of",
-        "floor" => "the last time known to be right",
-        "rtc" => "the real-time clock",
-        "unsynced" => "sources that doubt it still",
-        "holdover" => "sources that no longer answer",
-        "synced" => "sources that answer",
-        other => other,
-    }
-}
-
-/// Who knows of leap seconds, and TAI.
-fn leap_source(Status { leap_source, tai, .. }: &Status) -> String {
-    let tai = tai.map_or(String::new(), |tai| format!(", TAI - UTC {tai} s"));
-    format!("{leap_source}{tai}")
+    table::status(status).into_iter().enumerate().map(row).collect()
 }
 
 fn tracking(cli: &Cli) -> anyhow::Result<String> {
@@ -223,7 +193,7 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
         return Ok(serde_json::to_string_pretty(&tracking)? + "\n");
     }
     let known = |value: Option<f64>, unit| value.map_or("-".into(), |v| format!("{v:.3} {unit}"));
-    let time_from = time_from(&status);
+    let time_from = table::time_from(&status);
     let rows: [(&str, &dyn Display); 14] = [
         ("reference", &status.reference),
         ("stratum", &status.stratum),
@@ -236,7 +206,7 @@ fn tracking(cli: &Cli) -> anyhow::Result<String> {
         ("error bound", &seconds(status.error_bound)),
         ("likely error", &seconds(status.likely_error)),
         ("leap second", &status.leap),
-        ("leap source", &leap_source(&status)),
+        ("leap source", &table::leap_source(&status)),
         ("time from", &time_from),
         ("last known good", &status.floor.as_deref().unwrap_or("-")),
     ];

@@ -1,5 +1,6 @@
 //! The command line of `chimectl`.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use clap::{Parser, Subcommand};
 use crate::bench;
 use crate::config::DEFAULT_CONTROL;
 use crate::control::Until;
+use crate::exporter;
 use crate::kernel;
 use crate::query::Target;
 
-/// Between two looks of `watch`.
+/// Between two looks of `watch`, and of `exporter`.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
 /// The longest `wait` with an end.
 const LONGEST_WAIT: Duration = Duration::from_secs(1_000_000);
@@ -70,6 +72,20 @@ pub enum Question {
         /// For Prometheus: counters and a histogram of the latency, in its text format
         #[arg(long)]
         prometheus: bool,
+    },
+    /// Serve a status page and metrics for Prometheus to browsers and scrapers
+    ///
+    /// At / a page with plots of offset, error and frequency since the start of the exporter, at
+    /// /metrics Prometheus' text format. Runs until a signal, as a user of the control socket's
+    /// group and not as root, and gives up what it does not need; first it prints where it listens
+    /// and what it gave up. Whoever reaches the address may look: there is no password and no TLS.
+    Exporter {
+        /// Where to listen, by TCP; several times for several addresses
+        #[arg(short, long, value_name = "ADDRESS:PORT", default_value = exporter::ADDRESS)]
+        listen: Vec<SocketAddr>,
+        /// How often to look for the plots, in seconds; the page has the last 720 looks
+        #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = interval)]
+        interval: Duration,
     },
     /// Have a clock that is held step to what the sources say
     ///

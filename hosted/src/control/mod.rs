@@ -88,6 +88,8 @@ pub enum Answer {
 /// How the daemon and its clock are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// The daemon's.
+    pub version: String,
     /// Whether the clock is synchronised to a source.
     pub synced: bool,
     /// Where the clock's time comes from: `unknown`, `floor`, `rtc`, `unsynced` (sources that doubt

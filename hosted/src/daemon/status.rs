@@ -35,6 +35,7 @@ impl Reporter<'_> {
         let snapshot = self.node.engine.snapshot(now);
         let system = &snapshot.system;
         Status {
+            version: env!("CARGO_PKG_VERSION").into(),
             synced: snapshot.synced,
             time_status: snapshot.quality.status.name().into(),
             floor: self.floor.map(|floor| floor.to_string()),

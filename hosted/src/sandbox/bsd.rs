@@ -38,7 +38,7 @@ fn pledge(work: &Work, active: &mut Vec<Protection>) -> Result<(), SandboxError>
             active.push(Protection::Unveil);
             "stdio rpath wpath cpath fattr unix settime proc"
         }
-        Work::Ntp => "stdio inet unix",
+        Work::Ntp | Work::Exporter => "stdio inet unix",
         Work::Dns => "stdio rpath dns",
         Work::Constraint(_) => "stdio inet",
     };

@@ -89,6 +89,18 @@ const CONSTRAINT: Calls = &[
     libc::SYS_set_tid_address,
 ];
 
+/// Clients and the control socket, and a thread for each.
+const EXPORTER: Calls = &[
+    libc::SYS_accept4,
+    libc::SYS_clone3,
+    libc::SYS_connect,
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+];
+
 /// Whatever the system's resolver and its modules do: sockets, and files to read.
 const DNS: Calls = &[
     libc::SYS_bind,
@@ -243,6 +255,7 @@ pub(super) fn restrict(work: &Work) -> Result<bool, Box<dyn std::error::Error>> 
         Work::Ntp => (NTP, &[CARD, LIMITS, PRCTL, CLONE, INTERNET]),
         Work::Dns => (DNS, &[IOCTL]),
         Work::Constraint(_) => (CONSTRAINT, &[IOCTL, PRCTL, CLONE, INTERNET]),
+        Work::Exporter => (EXPORTER, &[IOCTL, PRCTL, CLONE, LOCAL]),
     };
     let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
         COMMON.iter().chain(calls).map(|&call| (call, Vec::new())).collect();

@@ -56,7 +56,7 @@ pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection
         active.push(Landlock);
         let opened = match work {
             Work::Parent(_) => OpenOptions::new().write(true).open("/dev/null"),
-            Work::Ntp | Work::Dns | Work::Constraint(_) => File::open("/"),
+            Work::Ntp | Work::Dns | Work::Constraint(_) | Work::Exporter => File::open("/"),
         };
         forbidden(Landlock, opened)?;
     }
@@ -84,7 +84,7 @@ fn kept(work: &Work) -> CapsHashSet {
     match work {
         // To end a child that has another user.
         Work::Parent(_) => [Capability::CAP_SYS_TIME, Capability::CAP_KILL].into_iter().collect(),
-        Work::Ntp | Work::Dns | Work::Constraint(_) => CapsHashSet::new(),
+        Work::Ntp | Work::Dns | Work::Constraint(_) | Work::Exporter => CapsHashSet::new(),
     }
 }
 
@@ -135,7 +135,7 @@ fn restrict_files(work: &Work) -> Result<bool, landlock::RulesetError> {
             .scope(Scope::from_all(LANDLOCK))?
             .create()?
             .add_rules(path_beneath_rules(RESOLVER.iter().map(Path::new), read))?,
-        Work::Ntp => Ruleset::default()
+        Work::Ntp | Work::Exporter => Ruleset::default()
             .handle_access(all)?
             .handle_access(AccessNet::from_all(LANDLOCK))?
             .scope(Scope::from_all(LANDLOCK))?

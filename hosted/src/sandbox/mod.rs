@@ -81,6 +81,8 @@ pub enum Work {
     Dns,
     /// That of the process that asks HTTPS servers, at these ports.
     Constraint(Vec<u16>),
+    /// That of `chimectl exporter`, which listens already.
+    Exporter,
 }
 
 /// Why a process is not confined as it should be.

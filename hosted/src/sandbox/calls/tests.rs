@@ -75,6 +75,7 @@ fn what_is_none_of_its_work_is_refused() {
         (Work::Ntp, &engine),
         (Work::Dns, &["make", "run", "signal", "clock", "limits"]),
         (Work::Constraint(vec![443]), &[&["bind"], &engine[..]].concat()),
+        (Work::Exporter, &["bind", "open", "make", "run", "signal", "clock", "netlink", "limits"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();

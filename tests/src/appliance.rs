@@ -65,7 +65,7 @@ pub struct Figures {
 pub fn measure(variant: Variant) -> Result<Figures> {
     let program = Model::Mps3An524.variant(variant.name, variant.flashed)?;
     let flashed = Image::read(&program)?;
-    Board::start_program(Model::Mps3An524, &program, None, &[])?.wait_for_line("s by Rtc")?;
+    Board::start_program(Model::Mps3An524, &program, None, None)?.wait_for_line("s by Rtc")?;
     let program = Model::Mps3An524.variant(variant.name, variant.emulated)?;
     let image = Image::read(&program)?;
     let servers = [(); 4].map(|()| FakeServer::honest());
@@ -74,7 +74,7 @@ pub fn measure(variant: Variant) -> Result<Figures> {
         let server = server.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         settings.push(format!("peer=10.0.2.2:{}", server.port));
     }
-    let mut board = Board::start_program(Model::Mps3An524, &program, None, &settings)?;
+    let mut board = Board::start_program(Model::Mps3An524, &program, None, Some(&settings))?;
     board.wait_for_line("clock is now synced")?;
     sleep(RUN);
     let (end, top) = (image.address("_stack_end")?, image.address("_stack_start")?);

@@ -52,7 +52,7 @@ impl Board {
     /// # Errors
     /// If it does not build or start.
     pub fn start(model: Model, time: Option<&str>, settings: &[String]) -> Result<Self> {
-        Self::start_program(model, &model.program(Build::RealTime)?, time, settings)
+        Self::start_program(model, &model.program(Build::RealTime)?, time, Some(settings))
     }
 
     /// As [`start`](Self::start), with another program than the one that is flashed.
@@ -63,12 +63,12 @@ impl Board {
         model: Model,
         program: &Path,
         time: Option<&str>,
-        settings: &[String],
+        settings: Option<&[String]>,
     ) -> Result<Self> {
         let (directory, port) = (scratch()?, free_port()?);
         let [serial, typed, monitor] =
             ["serial", "typed", "monitor"].map(|name| directory.path().join(name));
-        let mut command = model.emulator(program, settings);
+        let mut command = model.emulator(program, settings.unwrap_or_default());
         command.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
         let line = format!(
             "socket,id=line,path={},server=on,wait=off,logfile={}",
@@ -77,8 +77,8 @@ impl Board {
         );
         command.args(["-chardev", &line, "-serial", "chardev:line"]);
         command.args(["-rtc", &format!("base={}", time.unwrap_or("utc"))]);
-        // Those whom it asks without being told are none of ours.
-        let restrict = if settings.is_empty() { "on" } else { "off" };
+        // Those whom it asks by the settings built into it are none of ours.
+        let restrict = if settings.is_none() { "on" } else { "off" };
         let cable = format!("user,id=cable,restrict={restrict},hostfwd=udp:127.0.0.1:{port}-:123");
         command.args(["-netdev", &cable]);
         let process = Process::start(&mut command)?;

@@ -90,6 +90,11 @@ fn main() -> Result<()> {
         trial("kernel::setting", &[Need::Namespace], kernel::setting),
         trial("state::restart", &[], state::restart),
         trial("state::restart_separated", &[], state::restart_separated),
+        trial(
+            "state::drift_is_written_only_on_significant_change",
+            &[],
+            state::drift_is_written_only_on_significant_change,
+        ),
         trial("state::damaged", &[], state::damaged),
         trial("state::missing", &[], state::missing),
         trial("discipline::kernel", &[], discipline::kernel),

@@ -56,6 +56,27 @@ pub(crate) fn restart_separated() -> Result<()> {
     learns(|configuration| Chimed::start_separated(&[], configuration))
 }
 
+/// The drift file stays as it is, at the end too, if the frequency is no other one; the floor is kept.
+pub(crate) fn drift_is_written_only_on_significant_change() -> Result<()> {
+    let fake = FakeServer::honest()?;
+    let folder = scratch()?;
+    // As another program wrote it.
+    let kept = "    60.010  0.300\n";
+    let drift = write(folder.path(), "drift", kept)?;
+    let floor = folder.path().join("floor");
+    let state = folder.path().to_str().context("a path that is not UTF-8")?;
+    let mut chimed = Chimed::start(&configuration(fake.port, state))?;
+    chimed
+        .wait_until("synchronisation", LIMIT, |status| Ok(status.is_synced()? && floor.exists()))?;
+    fs::remove_file(&floor)?;
+    chimed.process.signal(Signal::SIGTERM)?;
+    chimed.process.wait(LIMIT)?;
+    ensure!(floor.exists(), "nothing was kept at the end");
+    let text = fs::read_to_string(drift)?;
+    ensure!(text == kept, "{text:?} was written although nothing is new");
+    Ok(())
+}
+
 /// What is damaged is told with what is allowed, and the daemon goes on.
 pub(crate) fn damaged() -> Result<()> {
     let fake = FakeServer::honest()?;

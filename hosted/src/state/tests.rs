@@ -38,10 +38,30 @@ fn what_is_saved_is_found_again() {
     assert_eq!(text("floor"), "1900000000 2030-03-17 17:46:40\n");
     assert_eq!(StateFiles::open(folder.path(), &log).1, state);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside");
-    // Only what is news is written.
-    fs::write(folder.path().join("drift"), "7").unwrap();
-    files.save(&State { floor: Some(FLOOR + Span::from_secs(9)), ..state }, FLOOR, &log);
-    assert_eq!((text("drift").as_str(), &text("floor")[..10]), ("7", "1900000009"));
+    assert!(told(&log).is_empty(), "{:?}", told(&log));
+}
+
+#[test]
+fn the_drift_file_is_written_only_on_significant_change() {
+    let (folder, log) = (TempDir::new().unwrap(), log());
+    let drift = folder.path().join("drift");
+    fs::write(&drift, "   7.5  0.25\n").unwrap();
+    let (mut files, found) = StateFiles::open(folder.path(), &log);
+    assert_eq!(found.frequency, Some(known(7.5, 2.5e-7)));
+    // What was found is handed back as a kernel rounds it, and is doubted since the start.
+    for (known, text, secs) in [
+        (known(7.500_01, 1e-6), "   7.5  0.25\n", 1),
+        (known(7.499_99, 3e-7), "   7.5  0.25\n", 2),
+        (known(7.6, 1e-6), "7.600000 1.000000\n", 3),
+        (known(7.6, 4e-7), "7.600000 0.400000\n", 4),
+        (known(7.6, 5e-7), "7.600000 0.400000\n", 5),
+    ] {
+        let state = State { frequency: Some(known), floor: Some(FLOOR + Span::from_secs(secs)) };
+        files.save(&state, FLOOR, &log);
+        assert_eq!(fs::read_to_string(&drift).unwrap(), text, "{known:?}");
+        // That is written always.
+        assert_eq!(StateFiles::open(folder.path(), &log).1.floor, state.floor);
+    }
     assert!(told(&log).is_empty(), "{:?}", told(&log));
 }
 

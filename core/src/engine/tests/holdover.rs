@@ -38,6 +38,12 @@ fn an_hour_apart_what_is_known_is_kept() {
         let error = (known.frequency.as_ppm() + 80.0).abs();
         assert!(error < 5e6 * known.deviation + 0.1, "{error} ppm, {known:?}");
     }
+    let frequencies: Vec<_> = world.kept.iter().filter_map(|(_, state)| state.frequency).collect();
+    for pair in frequencies.windows(2) {
+        let change = (pair[1].frequency - pair[0].frequency).abs().as_ppm();
+        let is_news = change > 0.1 || pair[1].deviation < 0.5 * pair[0].deviation;
+        assert!(is_news || pair[1] == pair[0], "{pair:?}");
+    }
     let secs = |at: Instant| (at - Instant::default()).as_secs_f64();
     let times: Vec<f64> = world.kept.iter().map(|(at, _)| secs(*at)).collect();
     assert!((7..=8).contains(&times.len()), "{times:?}");

@@ -26,7 +26,7 @@ pub(crate) fn effective() -> Result<()> {
     let directory = scratch()?;
     let text = "clock = \"software\"\nstep = 3\n[[server]]\naddress = \"A.example\"\nmaxpoll = 4\n";
     let path = write(directory.path(), "a.toml", text)?;
-    let expected = "clock = \"software\"\ndiscipline = \"native\"\nleap = \"step\"\nleap_list = \"/usr/share/zoneinfo/leap-seconds.list\"\nstate = \"\"\nrtc = \"/sys/class/rtc/rtc0/since_epoch\"\ncontrol = \"/run/chimed/chimed.sock\"\nuser = \"_ntp\"\nstep_threshold = 0.1\n\
+    let expected = "clock = \"software\"\ndiscipline = \"native\"\nleap = \"step\"\nleap_list = \"/usr/share/zoneinfo/leap-seconds.list\"\nstate = \"\"\nrtc = \"/sys/class/rtc/rtc0/since_epoch\"\ncontrol = \"/run/chimed/chimed.sock\"\ncontrol_group = \"\"\nuser = \"_ntp\"\nstep_threshold = 0.1\n\
                     step = 3\npanic_threshold = 1000.0\nmax_slew = 500.0\npackets = 1.0\n\
                     minsources = 1\n\n[[server]]\naddress = \"a.example\"\nport = 123\n\
                     minpoll = 4\nmaxpoll = 4\niburst = true\nprefer = false\ntrust = false\n\

@@ -12,6 +12,7 @@ mod discipline;
 mod ending;
 mod exporter;
 mod filter;
+mod group;
 mod hardware;
 mod kernel;
 mod leap;
@@ -84,6 +85,9 @@ fn main() -> Result<()> {
         trial("control::nobody_there", &[], control::nobody_there),
         trial("control::somebody_else", &[], control::somebody_else),
         trial("control::not_allowed", &[Need::Namespace], control::not_allowed),
+        trial("group::members_may_ask", &[Need::Root], group::members_may_ask),
+        trial("group::unknown", &[], group::unknown),
+        trial("group::not_permitted", &[Need::Root], group::not_permitted),
         trial("kernel::reading", &[Need::Namespace], kernel::reading),
         trial("kernel::not_permitted", &[Need::Namespace], kernel::not_permitted),
         trial("kernel::wrong", &[Need::Namespace], kernel::wrong),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use truechimer::cli::chimed::{Cli, Command, DaemonArgs};
 use truechimer::config::{Detail, Loaded, Origin};
+use truechimer::control::Group;
 use truechimer::daemon::{Daemon, Superior};
 use truechimer::log::Log;
 use truechimer::phc;
@@ -52,7 +53,7 @@ fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
         }
     };
     for origin in origins {
-        match origin.load() {
+        match load_and_look_up(&origin) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     output::warn("chimed", warning);
@@ -63,13 +64,22 @@ fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
                 text += &loaded.config.to_toml(Detail::Full);
             }
             Err(error) => {
-                output::fail("chimed", &error);
+                output::fail("chimed", &format_args!("{error:#}"));
                 code = ExitCode::FAILURE;
             }
         }
     }
     output::print(&text)?;
     Ok(code)
+}
+
+/// As the daemon reads it, and looks up at its start what it names.
+fn load_and_look_up(origin: &Origin) -> anyhow::Result<Loaded> {
+    let loaded = origin.load()?;
+    if let Some(group) = &loaded.config.control_group {
+        Group::named(group).with_context(|| origin.path().display().to_string())?;
+    }
+    Ok(loaded)
 }
 
 fn run_in_one_process(args: DaemonArgs) -> anyhow::Result<ExitCode> {

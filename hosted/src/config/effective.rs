@@ -91,6 +91,7 @@ impl Config {
             state,
             rtc,
             control,
+            control_group,
             user,
             step_threshold,
             step_limit,
@@ -132,6 +133,7 @@ impl Config {
             ("state", path(state.as_ref()).into()),
             ("rtc", path(rtc.as_ref()).into()),
             ("control", path(control.as_ref()).into()),
+            ("control_group", control_group.clone().unwrap_or_default().into()),
             ("user", user.clone().unwrap_or_default().into()),
             ("step_threshold", step_threshold.as_secs_f64().into()),
             (

@@ -85,6 +85,8 @@ pub struct Config {
     pub rtc: Option<PathBuf>,
     /// The path of the control socket, if there is to be one.
     pub control: Option<PathBuf>,
+    /// The group whose members may ask there; `None` for that of chimed itself.
+    pub control_group: Option<String>,
     /// Whom the engines become if they may; `None` to stay who chimed was started as.
     pub user: Option<String>,
     /// A correction that may be a step is one if it is greater than this: 1 ns to 10^9 s.
@@ -185,6 +187,7 @@ impl Default for Config {
             state: Self::default_state(ClockKind::Kernel),
             rtc: Some(crate::state::rtc::DEFAULT.into()),
             control: Some(DEFAULT_CONTROL.into()),
+            control_group: None,
             user: Some(DEFAULT_USER.to_owned()),
             step_threshold: engine.step_threshold,
             step_limit: engine.step_limit,

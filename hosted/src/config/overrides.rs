@@ -68,6 +68,12 @@ impl FromStr for ListenAddress {
 }
 
 impl Origin {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG))
+    }
+
     /// Reads the file, and puts the overrides in place of what it says.
     ///
     /// # Errors
@@ -75,7 +81,7 @@ impl Origin {
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         let Overrides { servers, listen, clock, control } = &self.overrides;
         let needless = self.path.is_none() && !(servers.is_empty() && listen.is_empty());
-        let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+        let path = self.path();
         let mut loaded = match Config::load(path) {
             Err(ConfigError::Unreadable { reason, .. })
                 if needless && reason.kind() == ErrorKind::NotFound =>

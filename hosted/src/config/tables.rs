@@ -52,6 +52,7 @@ struct File {
     state: Option<String>,
     rtc: Option<String>,
     control: Option<String>,
+    control_group: Option<String>,
     user: Option<String>,
     step_threshold: Number<f64>,
     step: WordOrNumber<i64>,
@@ -123,6 +124,7 @@ pub(super) fn parse(source: &Source) -> Result<Config> {
     if let Some(path) = file.control {
         config.control = (!path.is_empty()).then(|| path.into());
     }
+    config.control_group = file.control_group.filter(|group| !group.is_empty());
     if let Some(user) = file.user {
         config.user = Some(user).filter(|user| !user.is_empty());
     }

@@ -11,6 +11,7 @@ leap_list = "/tmp/leap-seconds.list"
 state = "/tmp/state"
 rtc = "/tmp/since_epoch"
 control = ""
+control_group = "adm"
 user = "nobody"
 step_threshold = 2
 step = 3
@@ -97,6 +98,7 @@ fn every_key() {
         state: Some("/tmp/state".into()),
         rtc: Some("/tmp/since_epoch".into()),
         control: None,
+        control_group: Some("adm".to_owned()),
         user: Some("nobody".to_owned()),
         step_threshold: Span::from_secs(2),
         step_limit: Some(3),

@@ -1,6 +1,7 @@
 //! Asking a running daemon: one line of JSON each way over a Unix socket.
 
 mod client;
+mod group;
 mod prometheus;
 mod reloaded;
 mod server;
@@ -15,6 +16,7 @@ use crate::query::Target;
 
 pub(crate) use client::ask_within;
 pub use client::{ClientError, ask, follow};
+pub use group::{Group, GroupError};
 pub use reloaded::Reloaded;
 pub use server::{Control, OpenError};
 pub use serving::{ServerReport, Serving, TopClient, XdpReport};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, umask};
 use truechimer_core::event::{Event, Line};
 
-use super::{Answer, Command, LogLine, Request, VERSION};
+use super::{Answer, Command, Group, LogLine, Request, VERSION};
 use crate::log::{self, Log};
 use crate::sys::fault::{Call, fault};
 
@@ -59,6 +59,7 @@ enum Step {
     Unlink,
     Bind,
     Listen,
+    Group,
     Chmod,
 }
 
@@ -69,16 +70,17 @@ impl OpenError {
         self.error.kind() == ErrorKind::AddrInUse
     }
 
-    /// The event that tells which step failed.
+    /// The event that tells which step failed, if there is one for it.
     #[must_use]
-    pub const fn event<'a>(&self, path: &'a str) -> Event<'a> {
-        match self.step {
+    pub const fn event<'a>(&self, path: &'a str) -> Option<Event<'a>> {
+        Some(match self.step {
             Step::Socket => Event::ControlInitSocket,
             Step::Unlink => Event::ControlInitUnlink { path },
             Step::Bind => Event::ControlInitBind { path },
             Step::Listen => Event::ControlListen,
             Step::Chmod => Event::ControlInitChmod,
-        }
+            Step::Group => return None,
+        })
     }
 }
 
@@ -92,11 +94,12 @@ impl std::error::Error for OpenError {}
 
 impl Control {
     /// Listens at `path`, in place of a socket that nobody listens on any more, in a folder that is
-    /// made if only that is missing.
+    /// made if only that is missing. The members of `group` may ask there, or those of the group that
+    /// it is in by itself.
     ///
     /// # Errors
     /// The step that failed, and why; [`ErrorKind::AddrInUse`] if another daemon listens there.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, group: Option<&Group>) -> Result<Self, OpenError> {
         let failed = |step: Step| move |error| OpenError { step, error };
         match UnixStream::connect(path) {
             Ok(_) => {
@@ -130,6 +133,9 @@ impl Control {
         let listener = UnixListener::from(socket);
         let control = Self { path: path.to_owned(), listener, clients: Vec::new(), paused: None };
         listening.map_err(|errno| failed(Step::Listen)(errno.into()))?;
+        if let Some(group) = group {
+            chown(path, None, Some(group.gid.as_raw())).map_err(failed(Step::Group))?;
+        }
         fault(Call::ControlChmod)
             .map_err(io::Error::from)
             .and_then(|()| fs::set_permissions(path, Permissions::from_mode(MODE)))

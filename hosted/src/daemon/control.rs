@@ -7,7 +7,7 @@ use truechimer_core::io::{Input, Output, Request};
 use super::reload::Parts;
 use super::{Daemon, DaemonError, Peers, status};
 use crate::config::{ClockKind, Config};
-use crate::control::{Answer, Command, Control};
+use crate::control::{Answer, Command, Control, Group};
 use crate::log::Log;
 
 impl Daemon {
@@ -84,7 +84,9 @@ impl Daemon {
 /// The control socket, if it is wanted and to be had.
 pub(super) fn open_control(config: &Config, log: &Log) -> Result<Option<Control>, DaemonError> {
     let Some(path) = config.control.as_deref() else { return Ok(None) };
-    let error = match Control::open(path) {
+    let group = config.control_group.as_deref().map(Group::named).transpose();
+    let group = group.map_err(DaemonError::Group)?;
+    let error = match Control::open(path, group.as_ref()) {
         Ok(control) => return Ok(Some(control)),
         Err(error) => error,
     };
@@ -92,7 +94,16 @@ pub(super) fn open_control(config: &Config, log: &Log) -> Result<Option<Control>
         return Err(DaemonError::Running(path.to_owned()));
     }
     let path = path.display().to_string();
-    log.event(&error.event(&path));
-    log.message(Level::Debug, &format_args!("{path}: {error}"));
+    match (error.event(&path), group) {
+        (None, Some(group)) => {
+            let name = group.name();
+            let text = format_args!("{path}: cannot be given to the group {name:?}: {error}");
+            log.message(Level::Error, &text);
+        }
+        (event, _) => {
+            event.iter().for_each(|event| log.event(event));
+            log.message(Level::Debug, &format_args!("{path}: {error}"));
+        }
+    }
     Ok(None)
 }

@@ -35,7 +35,7 @@ use truechimer_core::units::FreqOffset;
 
 use crate::clock::{HostClock, precision};
 use crate::config::{Config, MAX_PEERS};
-use crate::control::Control;
+use crate::control::{Control, GroupError};
 use crate::log::Log;
 use crate::net::Sockets;
 use crate::phc::Hardware;
@@ -70,6 +70,9 @@ pub enum DaemonError {
     /// Another daemon disciplines the kernel's clock.
     #[error("another chimed is running: it listens on {}", .0.display())]
     Running(PathBuf),
+    /// Those who may ask are not there.
+    #[error(transparent)]
+    Group(GroupError),
     /// More peers than there is room for.
     #[error("{0} servers and pool members are configured; {MAX_PEERS} are allowed")]
     TooManyPeers(usize),

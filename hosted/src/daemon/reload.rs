@@ -101,6 +101,7 @@ impl Parts<'_> {
             state,
             rtc,
             control,
+            control_group,
             user,
             software_clock,
             log,
@@ -114,6 +115,7 @@ impl Parts<'_> {
             ("state", config.state != *state),
             ("rtc", config.rtc != *rtc),
             ("control", config.control != *control),
+            ("control_group", config.control_group != *control_group),
             ("user", config.user != *user),
             ("software_clock", config.software_clock != *software_clock),
             ("log", config.log != *log),
@@ -128,6 +130,7 @@ impl Parts<'_> {
         config.state.clone_from(state);
         config.rtc.clone_from(rtc);
         config.control.clone_from(control);
+        config.control_group.clone_from(control_group);
         config.user.clone_from(user);
         config.software_clock = *software_clock;
         config.log = *log;

@@ -46,7 +46,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         r#"clok = "kernel""#,
-        "1:1: unknown key `clok`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
+        "1:1: unknown key `clok`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `control_group`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),
@@ -82,13 +82,13 @@ const FILES: &[(&str, &str)] = &[
     ("[local]\nstrata = 1", "2:1: unknown key `strata`, expected `stratum`"),
     (
         "[ntp]\nx = 1",
-        "1:2: unknown key `ntp`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
+        "1:2: unknown key `ntp`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `control_group`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),
     (
         "\"\\u001b[31m\" = 1",
-        "1:1: unknown key `�[31m`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
+        "1:1: unknown key `�[31m`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `control_group`, `user`, `step_threshold`, \
          `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
          `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`",
     ),

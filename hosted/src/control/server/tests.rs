@@ -17,7 +17,7 @@ fn exchange(control: &mut Control, path: &Path, request: &[u8]) -> String {
 fn answers_requests_and_says_what_is_wrong_with_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let cases: [(&[u8], &str); 4] = [
         (b"{\"version\":1,\"command\":\"peers\"}\n", "{\"peers\":[]}\n"),
         (
@@ -39,7 +39,7 @@ fn answers_requests_and_says_what_is_wrong_with_others() {
 fn bounds_its_clients_and_forgets_those_that_leave() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let log = Log::in_memory();
     control.serve(&log, |_| unreachable!());
@@ -55,15 +55,15 @@ fn takes_the_place_of_a_dead_socket_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
     drop(UnixListener::bind(&path).unwrap());
-    let control = Control::open(&path).unwrap();
-    let error = Control::open(&path).unwrap_err();
-    assert_eq!(error.event("path").to_string(), "control_init: bind: path");
+    let control = Control::open(&path, None).unwrap();
+    let error = Control::open(&path, None).unwrap_err();
+    assert_eq!(error.event("path").unwrap().to_string(), "control_init: bind: path");
     assert_eq!(error.to_string(), "another daemon listens on it");
     drop(control);
     assert!(!path.exists());
 
     fs::write(&path, "precious").unwrap();
-    assert!(Control::open(&path).is_err());
+    assert!(Control::open(&path, None).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 
@@ -71,7 +71,7 @@ fn takes_the_place_of_a_dead_socket_only() {
 fn a_large_answer_reaches_a_slow_client_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(b"{\"version\":1,\"command\":\"peers\"}\n").unwrap();
     let large = "x".repeat(4_000_000);
@@ -125,7 +125,7 @@ fn serve(control: &mut Control, log: &Log) {
 fn the_log_is_told_and_followed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let log = log_of(2);
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(b"{\"version\":1,\"command\":\"log\"}\n").unwrap();
@@ -150,7 +150,7 @@ fn the_log_is_told_and_followed() {
 fn a_follower_that_is_stuck_gets_the_rest_and_the_marker() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let log = log_of(1);
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(FOLLOW).unwrap();
@@ -186,7 +186,7 @@ fn a_follower_that_is_stuck_gets_the_rest_and_the_marker() {
 fn followers_leave_room_for_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let mut control = Control::open(&path).unwrap();
+    let mut control = Control::open(&path, None).unwrap();
     let log = log_of(1);
     let _followers: Vec<_> = (0..MAX_FOLLOWERS)
         .map(|_| {
@@ -208,8 +208,8 @@ fn followers_leave_room_for_others() {
 #[test]
 fn makes_its_folder_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
-    let control = Control::open(&folder.path().join("chimed/control.sock")).unwrap();
+    let control = Control::open(&folder.path().join("chimed/control.sock"), None).unwrap();
     assert_eq!(control.descriptors().count(), 1);
-    assert!(Control::open(&folder.path().join("a/b/control.sock")).is_err());
+    assert!(Control::open(&folder.path().join("a/b/control.sock"), None).is_err());
     assert!(!folder.path().join("a").exists());
 }

@@ -29,7 +29,7 @@ fuzz_target!(init: plant(seeds()), |data: &[u8]| {
 
 fn start() -> std::cell::RefCell<Daemon> {
     let folder = tempfile::tempdir().unwrap();
-    let control = Control::open(&folder.path().join("socket")).unwrap();
+    let control = Control::open(&folder.path().join("socket"), None).unwrap();
     Daemon { folder, control, log: Log::new(&Options::default()) }.into()
 }
 

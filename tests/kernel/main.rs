@@ -2,6 +2,7 @@
 //! be mis-set in a guest.
 
 mod binding;
+mod confined;
 mod daemon;
 
 use std::fs;
@@ -32,6 +33,7 @@ fn main() {
             agree("random", &(0..RANDOM).map(sequence).collect::<Vec<_>>())
         }),
         trial("in_guest::chimectl", &[Need::Guest], binding::chimectl),
+        trial("in_guest::ports", &[Need::Guest], confined::ports),
         trial("in_guest::disciplines", &[Need::Guest], daemon::disciplines),
         trial("in_guest::processes", &[Need::Guest], daemon::processes),
         trial("in_guest::beginnings", &[Need::Guest], daemon::beginnings),

@@ -78,11 +78,24 @@ fn preload(example: &str, result: &OnceLock<Result<(), String>>) -> Result<PathB
 /// If it cannot be built.
 pub fn manual() -> Result<PathBuf> {
     static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
-    let target = ["build", "--package", "truechimer", "--example", "manual"];
+    beside_the_daemon("manual", &RESULT)
+}
+
+/// The program that is confined as one of the daemon's processes, and tries what it may.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn confined() -> Result<PathBuf> {
+    static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
+    beside_the_daemon("confined", &RESULT)
+}
+
+fn beside_the_daemon(example: &str, result: &OnceLock<Result<(), String>>) -> Result<PathBuf> {
+    let target = ["build", "--package", "truechimer", "--example", example];
     let directory = profile_directory()?;
     let released = directory.ends_with("release");
-    once(&RESULT, || build(&target, released))?;
-    Ok(directory.join("examples/manual"))
+    once(result, || build(&target, released))?;
+    Ok(directory.join("examples").join(example))
 }
 
 /// The program of `kernel/agent`, for a guest: it needs no library.

@@ -52,7 +52,7 @@ pub(super) fn confine(work: &Work, user: Option<&User>) -> Result<Vec<Protection
         // It may be in the midst of a question then. Nothing is lost where this does not work.
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     }
-    if needed(Landlock, restrict_files(work))? {
+    if needed(Landlock, restrict_access(work))? {
         active.push(Landlock);
         let opened = match work {
             Work::Parent(_) => OpenOptions::new().write(true).open("/dev/null"),
@@ -118,8 +118,8 @@ fn drop_capabilities(kept: &CapsHashSet) -> Result<(), SandboxError> {
     forbidden(Protection::Capabilities, chroot("/"))
 }
 
-/// Whether the kernel can.
-fn restrict_files(work: &Work) -> Result<bool, landlock::RulesetError> {
+/// Which files there are, and which ports of TCP. Whether the kernel can.
+fn restrict_access(work: &Work) -> Result<bool, landlock::RulesetError> {
     let (read, write) = (AccessFs::from_read(LANDLOCK), AccessFs::from_write(LANDLOCK));
     let all = read | write;
     // The clock that runs without power is set by an ioctl(2).
@@ -128,6 +128,7 @@ fn restrict_files(work: &Work) -> Result<bool, landlock::RulesetError> {
         // It reads what the configuration names, and looks at it again when that changes.
         Work::Parent(folders) => Ruleset::default()
             .handle_access(write)?
+            .handle_access(AccessNet::from_all(LANDLOCK))?
             .create()?
             .add_rules(path_beneath_rules(folders, write))?,
         Work::Dns => Ruleset::default()

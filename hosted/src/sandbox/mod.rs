@@ -45,7 +45,7 @@ pub enum Protection {
     Capabilities,
     /// No program that it runs has more privilege.
     NoNewPrivileges,
-    /// Only the files that it needs, by Linux' Landlock.
+    /// Only the files and the ports of TCP that it needs, by Linux' Landlock.
     Landlock,
     /// Only the system calls that it needs, by Linux' seccomp.
     Seccomp,

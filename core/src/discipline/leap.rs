@@ -179,7 +179,7 @@ impl<const EXTRAS: bool> Leaps<EXTRAS> {
         (self.told.replace(plan) != Some(plan)).then_some(plan)
     }
 
-    /// The clock forgot, or nobody knows whether it did.
+    /// The clock was set and forgot what it was told, or nobody knows whether it did.
     pub const fn forget(&mut self) {
         self.told = None;
     }

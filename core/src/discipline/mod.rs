@@ -218,10 +218,12 @@ impl<const EXTRAS: bool> Discipline<EXTRAS> {
             (false, _) => Span::ZERO,
         };
         let (jump, leapt) = self.moved(now, stepped);
-        self.free_run.advance(now.wall);
+        // What it would show had it not been moved: no step is booked yet.
+        let unmoved = now.wall + -(jump.unwrap_or_default() + stepped);
+        self.free_run.advance(unmoved);
         self.watch.look(now);
         if let Some(by) = jump {
-            self.free_run.step(now.wall + -(by + stepped), by);
+            self.free_run.step(unmoved, by);
             self.jump = Some(self.jump.unwrap_or_default().and(by));
         }
         (jump, leapt)

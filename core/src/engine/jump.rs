@@ -21,6 +21,7 @@ impl<const PEERS: usize, const KINDS: usize, const EXTRAS: bool> Engine<PEERS, K
         let Some(offset) = jump else { return };
         self.event(Event::ClockJumped { offset });
         self.boot = Quality::UNKNOWN;
+        self.discipline.leaps.forget();
         let may_hurry = self.discipline.may_hurry(now.mono);
         for (place, associate) in self.peers.iter_mut().enumerate() {
             associate.peer.handle_step();

@@ -96,7 +96,8 @@ impl SoftwareClock {
     }
 
     /// Advances the clock by `by` at once, backwards if negative; to wherever that leads. It is
-    /// not synchronised then, and no offset is corrected any more (as after `clock_settime(2)`).
+    /// not synchronised then, no offset is corrected any more, and a leap second that was in sight is
+    /// not made unless it is armed again (as after `clock_settime(2)`).
     pub fn step(&mut self, at: Instant, by: Span) {
         self.advance_to(at);
         self.base.step(by);
@@ -159,11 +160,14 @@ impl SoftwareClock {
         self.ntp.set_errors(max_error, estimated_error);
     }
 
-    /// Arms a leap second at the end of this day of the clock, or none, and sets TAI − UTC.
+    /// Arms a leap second at the end of this day of the clock, or none, and sets TAI − UTC. One that a
+    /// [`step`](Self::step) made the clock forget is armed again, which takes `ntp_adjtime` a second
+    /// without its bit.
     pub fn set_leap(&mut self, at: Instant, plan: &LeapPlan) {
         self.advance_to(at);
         let status = plan.status(self.ntp.status());
         self.ntp.set_status(status, self.base.time().unix_secs());
+        self.ntp.recall_leap();
         if let Some(tai) = plan.tai {
             self.ntp.set_tai(tai);
         }

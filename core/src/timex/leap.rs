@@ -27,6 +27,13 @@ impl Leap {
         self.next = None;
     }
 
+    /// What it has forgotten so is in sight again if the status bits still say so.
+    pub(super) fn recall(&mut self) {
+        if matches!(self.state, ClockState::Insert | ClockState::Delete) && self.next.is_none() {
+            *self = Self::NONE;
+        }
+    }
+
     /// The second `secs` begins; by how many the clock leaps.
     pub(super) fn second(&mut self, status: Status, secs: i64) -> i64 {
         match self.state {
@@ -146,5 +153,10 @@ mod tests {
         leap.second(Status::INS, MIDNIGHT - 9);
         leap.forget();
         assert_eq!((leap.second(Status::INS, MIDNIGHT), leap.state()), (0, Insert));
+        leap.recall();
+        assert_eq!((leap.second(Status::INS, MIDNIGHT - 9), leap.state()), (0, Insert));
+        // In the last second too.
+        leap.recall();
+        assert_eq!((leap.second(Status::INS, MIDNIGHT), leap.state()), (-1, InProgress));
     }
 }

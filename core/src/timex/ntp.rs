@@ -169,6 +169,11 @@ impl Ntp {
         self.est_error = micros_up(likely).clamp(0, MAX_ERROR);
     }
 
+    /// The leap second that the status bits tell of is made, even if the clock was set since.
+    pub(super) fn recall_leap(&mut self) {
+        self.leap.recall();
+    }
+
     /// Unless it is out of range.
     pub(super) fn set_tai(&mut self, tai: i32) {
         if TAI_OFFSETS.contains(&tai) {

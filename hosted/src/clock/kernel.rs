@@ -196,9 +196,16 @@ impl AdjustableClock for KernelClock {
             return Err(ClockError::Unsupported);
         }
         let present = call(Settings::NONE)?;
-        let status = Some(plan.status(present.status));
-        if status != Some(present.status) {
+        let status = plan.status(present.status);
+        // Linux that was stepped knows of the leap second and does not make it, until its loop is
+        // opened, be it one that had nothing to do, or the bit was off for a second.
+        let arms = HAS_LOOP && status.intersects(Status::INS | Status::DEL);
+        if arms {
+            let status = Some(present.status ^ Status::PLL);
             call(Settings { status, ..Settings::NONE })?;
+        }
+        if arms || status != present.status {
+            call(Settings { status: Some(status), ..Settings::NONE })?;
         }
         let tai = plan.tai.filter(|&tai| has(Field::Tai) && tai != present.tai);
         tai.map_or(Ok(()), |tai| {

@@ -1,11 +1,12 @@
-//! Leap seconds, which the kernel makes: one more by a list, one left out by what the sources announce.
+//! Leap seconds, which the kernel makes: one more by a list, one left out by what the sources announce,
+//! and one that it forgot, for another program stepped its clock.
 
 use anyhow::{Result, ensure};
 use truechimer_core::timex::{ClockState, Status};
-use truechimer_tests::guest::scenario::{LEAP_LIST, Leap, Run, Scenario, Server};
+use truechimer_tests::guest::scenario::{Happening, LEAP_LIST, Leap, Run, Scenario, Server};
 use truechimer_tests::leap::list;
 
-use super::{Case, RIGHT, perform, server, status, within};
+use super::{Case, RIGHT, event, perform, server, status, within};
 
 /// The end of June 2027.
 const END: i64 = 1_814_400_000;
@@ -17,6 +18,9 @@ const LEAP: f64 = BEFORE as f64;
 /// A kernel makes it at a tick.
 const LATE: f64 = 0.1;
 const SECS: f64 = 2_700.0;
+/// Another program steps the clock, and once more.
+const STEPPED: f64 = 600.0;
+const AGAIN: f64 = 1_000.0;
 /// One sample is in the midst of it.
 const EVERY: f64 = (LEAP + 0.5) / 500.0;
 /// TAI − UTC before.
@@ -46,7 +50,13 @@ pub(crate) fn leaps() -> Result<()> {
         leap: Some(Leap { end: END, deleted: true }),
         // A minority that does not is outvoted.
         servers: vec![announces, announces, Server::default()],
-        ..base
+        ..base.clone()
+    };
+    // By an hour, and by so little that it is slewed away.
+    let stepped = Scenario {
+        name: "one second more, and steps before it".into(),
+        events: vec![event(STEPPED, Happening::Step(3_600.0)), event(AGAIN, Happening::Step(0.05))],
+        ..inserted.clone()
     };
     let cases = [
         Case {
@@ -75,8 +85,33 @@ pub(crate) fn leaps() -> Result<()> {
             scenario: deleted,
             check: |run| is_right(run, Status::DEL, ClockState::Delete, LEAP - 1.0),
         },
+        Case { scenario: stepped, check: is_armed_again },
     ];
     perform("leaps", &cases)
+}
+
+/// The kernel makes it all the same, and the clock is right when it does.
+fn is_armed_again(run: &Run) -> Result<String> {
+    for (from, to) in [(STEPPED + 60.0, AGAIN), (AGAIN + 250.0, LEAP - LATE)] {
+        for sample in run.between(from, to) {
+            ensure!(sample.state == ClockState::Insert as i64, "it is not coming: {sample:?}");
+        }
+    }
+    let [before, after] = [(AGAIN + 250.0, LEAP - LATE), (LEAP + 1.0 + LATE, SECS)]
+        .map(|(from, to)| run.error(from, to));
+    let (before, after) = (before?, after?);
+    within("before", before, RIGHT)?;
+    within("after", after, RIGHT)?;
+    let in_midst = run.between(LEAP + LATE, LEAP + 1.0 - LATE).collect::<Vec<_>>();
+    ensure!(!in_midst.is_empty(), "not seen");
+    for sample in in_midst {
+        ensure!(sample.state == ClockState::InProgress as i64, "not in progress: {sample:?}");
+    }
+    let count = |text: &str| run.log.iter().filter(|(_, line)| line.contains(text)).count();
+    // At the start, and from the hour back.
+    ensure!((count("jumped"), count("set local clock")) == (2, 2), "{:?}", run.log);
+    ensure!(count("leap second inserted") == 1, "{:?}", run.log);
+    Ok(format!("{:.0} us before and {:.0} us after it", before * 1e6, after * 1e6))
 }
 
 /// The kernel is told of it beforehand, makes it at the moment, and is told that it is over. The clock

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use super::world::{Fault, Server, World};
 use crate::clock::{ClockCommand, ClockError};
-use crate::config::Config;
+use crate::config::{Config, DisciplineMode};
 use crate::io::{Refusal, Request};
 use crate::peer::Reject;
 use crate::units::{FreqOffset, Span};
@@ -138,6 +138,23 @@ fn a_sleeping_host_wakes_up_right() {
         assert!(world.error().abs() < MILLISECOND, "{off}: {}", world.error());
         let frequency = world.snapshot().frequency.as_ppm();
         assert!((frequency + 80.0).abs() < 1.0, "{frequency} ppm");
+    }
+}
+
+/// What the loop did since is known, however far the clock was moved.
+#[test]
+fn the_clocks_own_loop_goes_on() {
+    for days in [2, -2] {
+        let mut world =
+            settled(&Config { discipline: DisciplineMode::Kernel, ..Config::default() });
+        world.step_by_another(Span::from_secs(days * 86_400));
+        notice(&mut world);
+        world.run_secs(60);
+        world.watch(1_800, |world| {
+            world.assert_claims_hold();
+            assert!(world.error().abs() < MILLISECOND, "{days}: {}", world.error());
+        });
+        assert_eq!((world.told("jumped"), steps(&world).len()), (1, 1), "{days}");
     }
 }
 

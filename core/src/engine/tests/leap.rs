@@ -6,7 +6,7 @@ use super::world::{Fault, Server, World};
 use crate::clock::{ClockCommand, ClockError, LeapList, LeapPlan};
 use crate::config::{Config, DisciplineMode, LeapMode};
 use crate::server::LeapSecond;
-use crate::timex::{Request, Timex};
+use crate::timex::{ClockState, Request, Timex};
 use crate::units::{FreqOffset, Span, WallTime};
 use crate::wire::{Header, LeapIndicator};
 
@@ -122,6 +122,37 @@ fn nobody_is_believed_against_a_list_that_has_not_expired() {
         world.run(HOUR + Span::from_secs(2));
         assert_eq!(world.told("leap second inserted"), made);
         assert_eq!(world.error().abs() > SECOND.half(), made == 1, "{}", world.error());
+    }
+}
+
+/// A clock that is set forgets it, as the kernel's does.
+#[test]
+fn it_is_armed_again_once_the_clock_was_set() {
+    for discipline in [DisciplineMode::Native, DisciplineMode::Kernel] {
+        for (leap, announce, state) in [
+            (INSERTED, adds as fn(&mut Header), ClockState::Insert),
+            (DELETED, deletes, ClockState::Delete),
+        ] {
+            // What is slewed away is a step too.
+            for (by, steps) in [(0.03, 0), (300.0, 1), (-300.0, 1), (2.0 * 86_400.0, 1)] {
+                let config = Config { discipline, ..Config::default() };
+                let mut world = before(END, &config, [announce; 3]);
+                world.leap = Some(leap);
+                world.step_by_another(Span::from_secs_f64(by));
+                world.run(HOUR.half());
+                assert_eq!((world.told("jumped"), self::steps(&world)), (1, steps), "{by}");
+                assert!(world.snapshot().synced && world.error().abs() < RIGHT, "{by}");
+                let now = world.now().mono;
+                let reply = world.clock.ntp_adjtime(now, &Request::READ).unwrap();
+                assert_eq!(reply.state, state, "{by}");
+                world.watch(3_600, |world| {
+                    world.assert_claims_hold();
+                    let (at, error) = (world.now().wall, world.error());
+                    assert!(error.abs() < RIGHT, "{by}: at {at}: {error}");
+                });
+                assert_eq!((world.told("leap second"), self::steps(&world)), (1, steps), "{by}");
+            }
+        }
     }
 }
 

@@ -446,7 +446,10 @@ impl<const EXTRAS: bool> World<EXTRAS> {
                 let rate = self.clock.unlock(self.counter, rate);
                 ClockReply::Adjusted { at: self.now().wall, rate }
             }
-            ClockCommand::Status(_) => ClockReply::StatusSet,
+            ClockCommand::Status(status) => {
+                self.clock.set_status(self.counter, &status);
+                ClockReply::StatusSet
+            }
             ClockCommand::Leap(plan) => {
                 self.clock.set_leap(self.counter, &plan);
                 ClockReply::StatusSet

@@ -19,6 +19,10 @@ const ALONE: f64 = 3_600.0;
 /// until there is another.
 const AGAIN: f64 = ALONE + 900.0;
 const END_OF_LOOP: f64 = AGAIN + 1_800.0;
+/// The parent is killed, and there is another later.
+const ORPHANED: f64 = 2_400.0;
+const ADOPTED: f64 = ORPHANED + 600.0;
+const END_OF_ORPHANS: f64 = ADOPTED + 900.0;
 /// What the oscillator gains, ppm.
 const FREQUENCY: f64 = 12.0;
 /// This kernel has them all, and each was tried out.
@@ -58,10 +62,21 @@ pub(crate) fn processes() -> Result<()> {
         events: vec![event(ALONE, Happening::KillEngine), event(AGAIN, Happening::Start)],
         ..Scenario::default()
     };
+    let orphaned = Scenario {
+        name: "the parent killed".into(),
+        configuration: server(0, 4, 6),
+        separated: true,
+        secs: END_OF_ORPHANS,
+        ahead: 0.3,
+        frequency: FREQUENCY,
+        events: vec![event(ORPHANED, Happening::Kill), event(ADOPTED, Happening::Start)],
+        ..Scenario::default()
+    };
     let cases = [
         Case { scenario, check },
         Case { scenario: killed, check: left_at_its_frequency },
         Case { scenario: in_a_loop, check: left_to_the_loop },
+        Case { scenario: orphaned, check: left_by_the_parent },
     ];
     perform("processes", &cases)
 }
@@ -117,6 +132,34 @@ fn left_to_the_loop(run: &Run) -> Result<String> {
     let errors = times.into_iter().zip(errors);
     let errors = errors.map(|(time, error)| format!("{:.0} us {time}", error * 1e6));
     Ok(format!("{}; {left:+.3} ppm left, {offset} ns to go", errors.collect::<Vec<_>>().join(", ")))
+}
+
+/// The others end too. The clock goes on as the parent left it, with the rest of a slew, and is as right
+/// as that until there is another parent.
+fn left_by_the_parent(run: &Run) -> Result<String> {
+    ensure!(run.ends.iter().map(|(_, code)| *code).eq([None]), "{run:?}");
+    for text in ["ntp_dispatch_imsg in ntp engine: pipe closed", "fatal: exiting"] {
+        ensure!(run.has_logged(text, ORPHANED, ADOPTED), "no `{text}` in {:?}", run.log);
+    }
+    let left = rate(run.before(ORPHANED)?)?;
+    ensure!((left + FREQUENCY).abs() < 0.5, "left at {left} ppm");
+    for sample in run.between(ORPHANED + 1.0, ADOPTED) {
+        ensure!(rate(sample)? == left && sample.status.is_none(), "not {left} ppm: {sample:?}");
+    }
+    honest(run, SETTLED, ORPHANED - 1.0)?;
+    honest(run, ADOPTED + 300.0, END_OF_ORPHANS)?;
+    let errors = [
+        run.error(SETTLED, ORPHANED)?,
+        run.error(ORPHANED, ADOPTED)?,
+        run.error(ADOPTED + 300.0, END_OF_ORPHANS)?,
+    ];
+    let times = ["when it has settled", "without it", "with the next"];
+    for ((time, error), limit) in times.into_iter().zip(errors).zip([60e-6, 300e-6, 100e-6]) {
+        within(time, error, limit)?;
+    }
+    let errors = times.into_iter().zip(errors);
+    let errors = errors.map(|(time, error)| format!("{:.0} us {time}", error * 1e6));
+    Ok(format!("{}; {left:+.3} ppm left", errors.collect::<Vec<_>>().join(", ")))
 }
 
 fn check(run: &Run) -> Result<String> {

@@ -152,6 +152,8 @@ pub enum Happening {
     /// Of several processes the ntp engine is killed, and the daemon has ended before anything else
     /// happens.
     KillEngine,
+    /// Its first process is killed, of several the parent, and all have ended before anything else happens.
+    Kill,
     /// It is started again.
     Start,
     /// It is asked for its peers.

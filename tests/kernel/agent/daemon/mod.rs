@@ -86,6 +86,10 @@ fn perform(scenario: &Scenario, servers: &mut Servers, names: &NameServer) -> Re
                     let code = daemon.take().context("it does not run")?.kill_engine()?;
                     note(&Record::Ended(secs(reference.elapsed()), code));
                 }
+                Happening::Kill => {
+                    let code = daemon.take().context("it does not run")?.kill()?;
+                    note(&Record::Ended(secs(reference.elapsed()), code));
+                }
                 Happening::Peers => {
                     note(&Record::Peers(secs(reference.elapsed()), process::ask("peers")?));
                 }

@@ -33,7 +33,7 @@ pub(crate) fn wrong() -> Result<()> {
         ),
         (
             "clock = \"software\"\nslew = 1\n",
-            ":2:1: unknown key `slew`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `user`, `step_threshold`, \
+            ":2:1: unknown key `slew`, expected one of `clock`, `discipline`, `leap`, `leap_list`, `state`, `rtc`, `control`, `control_group`, `user`, `step_threshold`, \
              `step`, `panic_threshold`, `max_slew`, `packets`, `minsources`, `server`, `pool`, `constraint`, \
              `listen`, `serve`, `timestamps`, `software_clock`, `local`, `log`, `include`\n  \
              |\n2 | slew = 1\n  | ^^^^",

@@ -92,8 +92,8 @@ pub(crate) fn in_place() -> Result<()> {
     };
     let tables = "[software_clock]\noffset = 1.0\n[log]\nlevel = \"error\"\n[timestamps]\nhardware = [\"lo\"]\n[[constraint]]\n\
                   url = \"https://www.example.org/\"\n";
-    let keys =
-        "discipline = \"kernel\"\nstate = \"/nowhere\"\nrtc = \"/nowhere\"\nuser = \"other\"\n";
+    let keys = "discipline = \"kernel\"\nstate = \"/nowhere\"\nrtc = \"/nowhere\"\n\
+                control_group = \"adm\"\nuser = \"other\"\n";
     let fixed = keys.to_owned() + &text.replace(&control, "/nowhere/chimed.sock") + tables;
     std::fs::write(&file, fixed)?;
     let fixed = [
@@ -101,6 +101,7 @@ pub(crate) fn in_place() -> Result<()> {
         "state",
         "rtc",
         "control",
+        "control_group",
         "user",
         "software_clock",
         "log",

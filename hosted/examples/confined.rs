@@ -1,5 +1,5 @@
 //! Becomes one of chimed's processes as it is once it is confined, and prints what comes of TCP there:
-//! `cargo run -p truechimer --example confined -- ntp|dns|parent|constraint PORT...`, the ports that the
+//! `cargo run -p truechimer --example confined -- ntp|dns|parent|exporter|constraint PORT...`, the ports that the
 //! last may connect to. The tests run it in a guest, whose kernel has Landlock's rules for ports.
 
 use std::io;
@@ -23,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     let work = match role.as_str() {
         "ntp" => Work::Ntp,
         "dns" => Work::Dns,
+        "exporter" => Work::Exporter,
         "parent" => Work::Parent(Vec::new()),
         "constraint" => Work::Constraint(ports),
         other => bail!("no process is called {other:?}"),

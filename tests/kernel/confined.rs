@@ -13,17 +13,18 @@ const BY_LANDLOCK: &str = "EACCES";
 
 /// A process, the ports of 443, 444 and 8443, at all of which somebody listens, that it may connect to,
 /// and what comes of binding another.
-const PROCESSES: [(&str, &[u16], &str); 5] = [
+const PROCESSES: [(&str, &[u16], &str); 6] = [
     ("ntp", &[], BY_LANDLOCK),
     ("constraint 443", &[443], "EPERM"),
     ("constraint 444 8443", &[444, 8_443], "EPERM"),
     // A resolver may ask by TCP, wherever its modules say.
     ("dns", &[443, 444, 8_443], "done"),
     ("parent", &[], "EPERM"),
+    ("exporter", &[], "EPERM"),
 ];
 
-/// The process that asks HTTPS servers connects to their ports alone, the ntp engine and the parent to
-/// none.
+/// The process that asks HTTPS servers connects to their ports alone, the ntp engine, the parent and
+/// the exporter to none.
 pub(crate) fn ports() -> Result<()> {
     let arguments: Vec<_> = PROCESSES.iter().map(|(arguments, ..)| *arguments).collect();
     let guest = Guest::new(&binaries::guest_agent()?)?

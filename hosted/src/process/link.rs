@@ -226,6 +226,7 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
+    use nix::poll::{PollFd, PollFlags, poll};
     use truechimer_core::hal::AdjustableClock;
     use truechimer_core::units::{FreqOffset, Span};
 
@@ -240,6 +241,12 @@ mod tests {
         let (one, other) = pair().unwrap();
         let link = Link::new(Channel::new(one).unwrap());
         (Arc::new(link), Parent::new(other).unwrap())
+    }
+
+    /// Returns when its other end is gone, which a child that another test has just forked may have.
+    fn wait_for_end(link: &Link) {
+        let mut ends = [PollFd::new(link.as_fd(), PollFlags::empty())];
+        assert_eq!(poll(&mut ends, 10_000u16), Ok(1));
     }
 
     /// The clock does what it is told through both ends, and tells what went wrong.
@@ -296,6 +303,7 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(link.order(), Ok(Some(Order::Reload)));
         }
+        wait_for_end(&link);
         assert_eq!(link.order(), Err(Event::NtpEnginePipeClosed), "the parent has gone");
     }
 
@@ -303,6 +311,7 @@ mod tests {
     fn a_parent_that_is_gone_is_told() {
         let (link, parent) = ends();
         drop(parent);
+        wait_for_end(&link);
         link.notify(Notice::Alive);
         assert!(link.is_due());
         let lost = link.order().unwrap_err();
@@ -311,6 +320,7 @@ mod tests {
 
         let (link, parent) = ends();
         drop(parent);
+        wait_for_end(&link);
         let lost = link.order().unwrap_err();
         assert_eq!(lost.to_string(), "ntp_dispatch_imsg in ntp engine: pipe closed");
     }

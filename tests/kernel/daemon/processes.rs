@@ -141,7 +141,8 @@ fn left_by_the_parent(run: &Run) -> Result<String> {
     for text in ["ntp_dispatch_imsg in ntp engine: pipe closed", "fatal: exiting"] {
         ensure!(run.has_logged(text, ORPHANED, ADOPTED), "no `{text}` in {:?}", run.log);
     }
-    let left = rate(run.before(ORPHANED)?)?;
+    // What is taken at that very time, before it happens.
+    let left = rate(run.before(ORPHANED + 1.0)?)?;
     ensure!((left + FREQUENCY).abs() < 0.5, "left at {left} ppm");
     for sample in run.between(ORPHANED + 1.0, ADOPTED) {
         ensure!(rate(sample)? == left && sample.status.is_none(), "not {left} ppm: {sample:?}");

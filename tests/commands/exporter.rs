@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use truechimer_tests::chimed::{Chimed, Status, listen, server};
 use truechimer_tests::fake::FakeServer;
 use truechimer_tests::process::{Process, finish};
-use truechimer_tests::{free_port, scratch, wait_for};
+use truechimer_tests::{binaries, free_port, scratch, wait_for};
 
 use super::metrics::{Series, parse};
-use super::{SOON, chimectl};
+use super::{SOON, chimectl, program};
 
 /// Connections that it has at a time.
 const MOST: usize = 32;
@@ -101,7 +101,8 @@ fn received(mut stream: TcpStream) -> Result<Answer> {
 
 /// By somebody of the socket's group who is not root.
 fn command(socket: &Path) -> Result<Command> {
-    let mut command = chimectl()?;
+    let folder = socket.parent().context("no folder")?;
+    let mut command = program(binaries::copied(&binaries::chimectl()?, folder)?);
     command.arg("-s").arg(socket).args(["exporter", "-l", "127.0.0.1:0", "-i", "0.1"]);
     give_up_root(&mut command, socket)?;
     Ok(command)

@@ -57,7 +57,8 @@ pub(crate) fn calls_of_exporter() -> Result<()> {
     fs::write(&trace, "")?;
     fs::set_permissions(&trace, Permissions::from_mode(0o666))?;
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(binaries::chimectl()?);
+    let chimectl = binaries::copied(&binaries::chimectl()?, directory.path())?;
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(chimectl);
     strace.arg("-s").arg(&socket).args(["exporter", "-l", "127.0.0.1:0"]);
     give_up_root(&mut strace, &socket)?;
     let mut process = Process::start(&mut strace)?;

@@ -30,9 +30,7 @@ pub(crate) fn members_may_ask() -> Result<()> {
     ensure!(group != getegid(), "the tests are run by {GROUP}");
     let folder = scratch()?;
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-    // Where it was built that user may not be.
-    let chimectl = folder.path().join("chimectl");
-    fs::copy(binaries::chimectl()?, &chimectl)?;
+    let chimectl = binaries::copied(&binaries::chimectl()?, folder.path())?;
     for separated in [false, true] {
         let chimed = start(separated, &format!("control_group = {GROUP:?}\n"))?;
         let socket = chimed.control();
@@ -90,8 +88,7 @@ pub(crate) fn unknown() -> Result<()> {
 pub(crate) fn not_permitted() -> Result<()> {
     let folder = scratch()?;
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777))?;
-    let program = folder.path().join("chimed");
-    fs::copy(binaries::chimed()?, &program)?;
+    let program = binaries::copied(&binaries::chimed()?, folder.path())?;
     let socket = folder.path().join("chimed.sock");
     let text = format!("clock = \"software\"\ncontrol = {socket:?}\ncontrol_group = {GROUP:?}\n");
     let file = write(folder.path(), "chimed.toml", &text)?;

@@ -78,9 +78,7 @@ pub(crate) fn of_nobody() -> Result<()> {
     let (directory, closed) = (scratch()?, scratch()?);
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700))?;
-    // Where it was built that user may not be.
-    let program = directory.path().join("chimed");
-    fs::copy(binaries::chimed()?, &program)?;
+    let program = binaries::copied(&binaries::chimed()?, directory.path())?;
     let [state, control] = ["state", "control"].map(|name| closed.path().join(name));
     let text = format!(
         "clock = \"kernel\"\nstate = {state:?}\ncontrol = {control:?}\n{}",

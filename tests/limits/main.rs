@@ -13,8 +13,8 @@ use truechimer_tests::process::{children, field, output};
 use truechimer_tests::trial::{conclude, trial};
 use truechimer_tests::{binaries, wait_for};
 
-/// The stripped program, octets; more than a third of it is for HTTPS.
-const SIZE: u64 = 4_250_000;
+/// The stripped program, octets; more than a third of it is for HTTPS. Paths of the machine that built it are in it.
+const SIZE: u64 = 4_300_000;
 /// Resident memory with four peers, KiB.
 const RESIDENT: u64 = 8_000;
 /// Returns of poll(2) per second when idle.

@@ -27,6 +27,20 @@ pub fn chimectl() -> Result<PathBuf> {
     Ok(built()?.join("chimectl"))
 }
 
+/// A copy of a program in a folder, for a user who may not be where it was built. Another process makes it:
+/// what a child of this one holds open for writing cannot be executed.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn copied(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join(program.file_name().context("no name")?);
+    if !copy.exists() {
+        let status = Command::new("cp").arg(program).arg(folder).status().context("cp")?;
+        ensure!(status.success(), "cp {} {}: {status}", program.display(), folder.display());
+    }
+    Ok(copy)
+}
+
 /// `chimed` as it is released: optimised and stripped, with the locked dependencies.
 ///
 /// # Errors

@@ -100,7 +100,8 @@ pub type DaemonNode = Node<Engine<MAX_PEERS>, Sockets, HostClock, Responder, MAX
 /// A running daemon. However it ends, the clock is left at its frequency, without a slew.
 #[derive(Debug)]
 pub struct Daemon {
-    node: DaemonNode,
+    /// Some hundred thousand octets, which no caller's stack is to hold.
+    node: Box<DaemonNode>,
     serving: Serving,
     names: Names,
     config: Config,
@@ -170,7 +171,7 @@ impl Daemon {
             log.message(Level::Warning, &hint);
         }
         confine(&log).map_err(DaemonError::Sandbox)?;
-        let mut node = Node::new(engine, serve::idle(serving::seed()?), sockets, clock);
+        let mut node = Box::new(Node::new(engine, serve::idle(serving::seed()?), sockets, clock));
         let serving = Serving::start(config, &mut node, whole, xdp)?;
         Ok(Self {
             node,

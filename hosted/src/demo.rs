@@ -144,22 +144,25 @@ impl fmt::Display for Bar {
     }
 }
 
-fn server_config() -> Config {
-    let address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+/// Of what is the machine's it has nothing: what is learnt here is true of no clock of the machine.
+fn config() -> Config {
     Config {
         clock: ClockKind::Software,
         control: None,
-        listen: vec![Listen { address, port: 0 }],
-        local_stratum: Some(1),
+        leap_list: None,
+        state: None,
         ..Config::default()
     }
+}
+
+fn server_config() -> Config {
+    let address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Config { listen: vec![Listen { address, port: 0 }], local_stratum: Some(1), ..config() }
 }
 
 fn client_config(port: u16) -> Config {
     let address = ServerAddress::Ip(Ipv4Addr::LOCALHOST.into());
     Config {
-        clock: ClockKind::Software,
-        control: None,
         servers: vec![Server {
             address,
             port,
@@ -169,6 +172,6 @@ fn client_config(port: u16) -> Config {
             select: SelectOptions::default(),
         }],
         software_clock: SoftwareClock { offset: OFFSET, frequency: FREQUENCY },
-        ..Config::default()
+        ..config()
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn calls() -> Result<()> {
 pub(crate) fn calls_of_exporter() -> Result<()> {
     let directory = scratch()?;
     let (trace, socket) = (directory.path().join("trace"), directory.path().join("control"));
-    // Nobody is to write it.
+    // strace writes it as the user nobody.
     fs::write(&trace, "")?;
     fs::set_permissions(&trace, Permissions::from_mode(0o666))?;
     let mut strace = Command::new("strace");

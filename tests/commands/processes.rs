@@ -20,7 +20,7 @@ use super::{SOON, chimectl, chimed};
 const LIMIT: Duration = Duration::from_secs(30);
 const NTP: &str = "chimed: ntp engine";
 /// Whether there are filters for this processor.
-const SECCOMP: bool =
+pub(crate) const SECCOMP: bool =
     cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
 const DNS: &str = "chimed: dns engine";
 const CONSTRAINT: &str = "chimed: constraint";

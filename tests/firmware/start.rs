@@ -65,7 +65,7 @@ pub fn a_turn_takes_so_much() -> Result<()> {
         "instructions: {idle} of an idle poll, {longest} of the longest, {reading} of a reading"
     );
     for (name, taken, most) in [
-        ("idle poll", idle, 27_500),
+        ("idle poll", idle, 19_600),
         ("longest poll", longest, 5_000_000),
         ("reading", reading, 1_300),
     ] {

@@ -35,7 +35,12 @@ pub fn chimectl() -> Result<PathBuf> {
 pub fn copied(program: &Path, folder: &Path) -> Result<PathBuf> {
     let copy = folder.join(program.file_name().context("no name")?);
     if !copy.exists() {
-        let status = Command::new("cp").arg(program).arg(folder).status().context("cp")?;
+        let status = Command::new("cp")
+            .arg("--preserve=mode")
+            .arg(program)
+            .arg(folder)
+            .status()
+            .context("cp")?;
         ensure!(status.success(), "cp {} {}: {status}", program.display(), folder.display());
     }
     Ok(copy)
@@ -79,11 +84,7 @@ pub fn preload_read_only_clock() -> Result<PathBuf> {
 }
 
 fn preload(example: &str, result: &OnceLock<Result<(), String>>) -> Result<PathBuf> {
-    let target = ["build", "--package", "truechimer-tests", "--example", example];
-    let directory = profile_directory()?;
-    let released = directory.ends_with("release");
-    once(result, || build(&target, released))?;
-    Ok(directory.join(format!("examples/lib{example}.so")))
+    Ok(examples("truechimer-tests", example, result)?.join(format!("lib{example}.so")))
 }
 
 /// The program that writes the manual pages and completions.
@@ -105,11 +106,20 @@ pub fn confined() -> Result<PathBuf> {
 }
 
 fn beside_the_daemon(example: &str, result: &OnceLock<Result<(), String>>) -> Result<PathBuf> {
-    let target = ["build", "--package", "truechimer", "--example", example];
+    Ok(examples("truechimer", example, result)?.join(example))
+}
+
+/// The folder of a package's examples, once this one is fresh.
+fn examples(
+    package: &str,
+    example: &str,
+    result: &OnceLock<Result<(), String>>,
+) -> Result<PathBuf> {
+    let target = ["build", "--package", package, "--example", example];
     let directory = profile_directory()?;
     let released = directory.ends_with("release");
     once(result, || build(&target, released))?;
-    Ok(directory.join("examples").join(example))
+    Ok(directory.join("examples"))
 }
 
 /// The program of `kernel/agent`, for a guest: it needs no library.

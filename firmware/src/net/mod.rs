@@ -64,6 +64,7 @@ const LINK_INTERVAL: Span = Span::from_secs(1);
 /// When what could not be done is tried again.
 const RETRY: Span = Span::from_secs(1);
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// The storage that was given has fewer than `PEERS` + [`OTHER_SOCKETS`] free places for sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFewSockets;

@@ -73,10 +73,10 @@ fn run_check(files: Vec<PathBuf>, origin: Origin) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// As the daemon reads it, and looks up at its start what it names.
+/// As the daemon reads it, and looks up at its start who may use its control socket.
 fn load_and_look_up(origin: &Origin) -> anyhow::Result<Loaded> {
     let loaded = origin.load()?;
-    if let Some(group) = &loaded.config.control_group {
+    if let (Some(_), Some(group)) = (&loaded.config.control, &loaded.config.control_group) {
         Group::named(group).with_context(|| origin.path().display().to_string())?;
     }
     Ok(loaded)

@@ -190,22 +190,22 @@ impl<'a> Timed<'a> {
         Self { stream, until: Instant::now() + limit }
     }
 
-    fn left(&self) -> io::Result<Option<Duration>> {
+    fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
 impl Read for Timed<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.set_read_timeout(Some(self.left()?))?;
         self.stream.read(octets)
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.set_write_timeout(Some(self.left()?))?;
         self.stream.write(octets)
     }
 

@@ -1,9 +1,9 @@
 //! `chimectl exporter`: what a running `chimed` says, over HTTP: metrics for Prometheus and a page
 //! with plots for people.
 //!
-//! It asks like any other client of the control socket, and no more often than twice a second however
-//! many ask here. There is a thread for each connection, of which there are at most 32, and one that
-//! looks for the plots.
+//! It asks like any other client of the control socket: for the metrics and for the page no more often
+//! than twice a second each, however many ask here, and at an interval for the plots. There is a thread
+//! for each connection, of which there are at most 32, and one that looks for the plots.
 
 mod history;
 mod http;
@@ -183,8 +183,8 @@ impl Watched {
     fn look_again_and_again(&self) {
         let mut next = Instant::now();
         loop {
-            let told = self.ask();
-            locked(&self.history).push(Instant::now(), told.as_ref().ok().map(|told| &told.status));
+            let status = self.status();
+            locked(&self.history).push(Instant::now(), status.as_ref().ok());
             // What was missed is not made up for.
             next = (next + self.interval).max(Instant::now());
             thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -208,13 +208,18 @@ impl Watched {
     }
 
     fn ask(&self) -> Result<Told, ClientError> {
-        let Answer::Status(status) = ask_within(PATIENCE, &self.daemon, Command::Status)? else {
-            return Err(ClientError::Refused("to say how it is".into()));
-        };
+        let status = self.status()?;
         let Answer::Peers(peers) = ask_within(PATIENCE, &self.daemon, Command::Peers)? else {
             return Err(ClientError::Refused("to say what its peers are".into()));
         };
-        Ok(Told { status: *status, peers })
+        Ok(Told { status, peers })
+    }
+
+    fn status(&self) -> Result<Status, ClientError> {
+        match ask_within(PATIENCE, &self.daemon, Command::Status)? {
+            Answer::Status(status) => Ok(*status),
+            _ => Err(ClientError::Refused("to say how it is".into())),
+        }
     }
 
     fn served(&self) -> Result<Serving, ClientError> {

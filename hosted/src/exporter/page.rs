@@ -31,17 +31,16 @@ pub(super) fn draw(
         h1 { "chimed " span class={ "state " (state) } { (state) } }
         @match told {
             Err(error) => p.why { (error) },
-            Ok(told) => {
-                (peers(&told.peers))
-                (plots(history, now))
-                table.rows {
-                    @for (name, value) in table::status(&told.status) {
-                        tr { th scope="row" { (name) } td { (value) } }
-                    }
+            Ok(told) => (peers(&told.peers)),
+        }
+        (plots(history, now))
+        @if let Ok(told) = told {
+            table.rows {
+                @for (name, value) in table::status(&told.status) {
+                    tr { th scope="row" { (name) } td { (value) } }
                 }
             }
         }
-        @if told.is_err() { (plots(history, now)) }
         footer { (realtime().to_string()) " · " a href="/metrics" { "metrics" } }
     };
     let page = html! {

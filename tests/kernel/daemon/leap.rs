@@ -18,9 +18,9 @@ const LEAP: f64 = BEFORE as f64;
 /// A kernel makes it at a tick.
 const LATE: f64 = 0.1;
 const SECS: f64 = 2_700.0;
-/// Another program steps the clock, and once more.
+/// Another program steps the clock, and this much later it is right again.
 const STEPPED: f64 = 600.0;
-const AGAIN: f64 = 1_000.0;
+const MENDED: f64 = STEPPED + 250.0;
 /// One sample is in the midst of it.
 const EVERY: f64 = (LEAP + 0.5) / 500.0;
 /// TAI − UTC before.
@@ -52,24 +52,18 @@ pub(crate) fn leaps() -> Result<()> {
         servers: vec![announces, announces, Server::default()],
         ..base.clone()
     };
-    // By an hour, and by so little that it is slewed away.
-    let stepped = Scenario {
-        name: "one second more, and steps before it".into(),
-        events: vec![event(STEPPED, Happening::Step(3_600.0)), event(AGAIN, Happening::Step(0.05))],
+    let stepped = |name: &str, by: f64| Scenario {
+        name: format!("one second more, and {name} before it"),
+        events: vec![event(STEPPED, Happening::Step(by))],
         ..inserted.clone()
     };
+    let (far, near) = (stepped("a step of 1 h", 3_600.0), stepped("one of 50 ms", 0.05));
     let cases = [
         Case {
             scenario: inserted,
             check: |run| {
                 let figures = is_right(run, Status::INS, ClockState::Insert, LEAP)?;
-                ensure!(run.between(LEAP + LATE, LEAP + 1.0 - LATE).count() > 0, "not seen");
-                for sample in run.between(LEAP + LATE, LEAP + 1.0 - LATE) {
-                    ensure!(
-                        sample.state == ClockState::InProgress as i64,
-                        "not in progress: {sample:?}"
-                    );
-                }
+                is_seen(run)?;
                 for sample in run.between(SETTLED, SECS) {
                     let tai = TAI + i64::from(sample.at > LEAP + 1.0);
                     // The kernel counts it where it begins, and so may we.
@@ -85,33 +79,43 @@ pub(crate) fn leaps() -> Result<()> {
             scenario: deleted,
             check: |run| is_right(run, Status::DEL, ClockState::Delete, LEAP - 1.0),
         },
-        Case { scenario: stepped, check: is_armed_again },
+        // At the start, and from the hour back; what is 50 ms is slewed away.
+        Case { scenario: far, check: |run| is_armed_again(run, 2) },
+        Case { scenario: near, check: |run| is_armed_again(run, 1) },
     ];
     perform("leaps", &cases)
 }
 
 /// The kernel makes it all the same, and the clock is right when it does.
-fn is_armed_again(run: &Run) -> Result<String> {
-    for (from, to) in [(STEPPED + 60.0, AGAIN), (AGAIN + 250.0, LEAP - LATE)] {
-        for sample in run.between(from, to) {
-            ensure!(sample.state == ClockState::Insert as i64, "it is not coming: {sample:?}");
-        }
+fn is_armed_again(run: &Run, steps: usize) -> Result<String> {
+    for sample in run.between(MENDED, LEAP - LATE) {
+        ensure!(sample.state == ClockState::Insert as i64, "the bit is gone: {sample:?}");
     }
-    let [before, after] = [(AGAIN + 250.0, LEAP - LATE), (LEAP + 1.0 + LATE, SECS)]
-        .map(|(from, to)| run.error(from, to));
+    let [before, after] =
+        [(MENDED, LEAP - LATE), (LEAP + 1.0 + LATE, SECS)].map(|(from, to)| run.error(from, to));
     let (before, after) = (before?, after?);
     within("before", before, RIGHT)?;
     within("after", after, RIGHT)?;
-    let in_midst = run.between(LEAP + LATE, LEAP + 1.0 - LATE).collect::<Vec<_>>();
-    ensure!(!in_midst.is_empty(), "not seen");
-    for sample in in_midst {
-        ensure!(sample.state == ClockState::InProgress as i64, "not in progress: {sample:?}");
-    }
-    let count = |text: &str| run.log.iter().filter(|(_, line)| line.contains(text)).count();
-    // At the start, and from the hour back.
-    ensure!((count("jumped"), count("set local clock")) == (2, 2), "{:?}", run.log);
+    is_seen(run)?;
+    let count = |text| count(run, text);
+    ensure!((count("jumped"), count("set local clock")) == (1, steps), "{:?}", run.log);
     ensure!(count("leap second inserted") == 1, "{:?}", run.log);
     Ok(format!("{:.0} us before and {:.0} us after it", before * 1e6, after * 1e6))
+}
+
+/// The kernel says that it is on.
+fn is_seen(run: &Run) -> Result<()> {
+    let on: Vec<_> = run.between(LEAP + LATE, LEAP + 1.0 - LATE).collect();
+    ensure!(!on.is_empty(), "not seen");
+    for sample in on {
+        ensure!(sample.state == ClockState::InProgress as i64, "not in progress: {sample:?}");
+    }
+    Ok(())
+}
+
+/// Lines of the log with a text.
+fn count(run: &Run, text: &str) -> usize {
+    run.log.iter().filter(|(_, line)| line.contains(text)).count()
 }
 
 /// The kernel is told of it beforehand, makes it at the moment, and is told that it is over. The clock
@@ -133,7 +137,7 @@ fn is_right(run: &Run, bit: Status, state: ClockState, moment: f64) -> Result<St
         ensure!(sample.is_synced(), "not synchronised: {sample:?}");
         ensure!(!status(sample)?.contains(Status::UNSYNC), "the kernel denies it: {sample:?}");
     }
-    let count = |text: &str| run.log.iter().filter(|(_, line)| line.contains(text)).count();
+    let count = |text| count(run, text);
     ensure!(count("leap second") >= 1 && count("jumped") == 0, "{:?}", run.log);
     ensure!(count("set local clock") == 1, "more than the step at the start: {:?}", run.log);
     Ok(format!("{:.0} us before and {:.0} us after it", before * 1e6, later * 1e6))
